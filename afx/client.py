@@ -27,6 +27,8 @@ _TIMEOUT_SECONDS = 60.0
 _ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.2
 _BUSY = (429, 503)
+_LONGEST_PAUSE_SECONDS = 2.0
+_ENDED = ("done", "succeeded", "failed", "cancelled")
 
 
 class ProblemError(AfxError):
@@ -65,6 +67,7 @@ class Client:
         timeout: float = _TIMEOUT_SECONDS,
         tls: ssl.SSLContext | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``timeout`` bounds each wait for the API, in seconds."""
         parts = urlsplit(address)
@@ -72,6 +75,7 @@ class Client:
             raise AfxError("The address of the API is http://HOST:PORT or https://…; correct it.")
         self._token = token
         self._sleep = sleep
+        self._clock = clock
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             context = tls or ssl.create_default_context()
@@ -134,6 +138,24 @@ class Client:
     def delete(self, path: str, version: str = "*", *, reason: str = "") -> Reply:
         """DELETE what has this version; ``*``: any."""
         return self._send("DELETE", path, {"reason": reason}, None, {"if-match": version})
+
+    def finished(self, reply: Reply, timeout: float) -> Reply:
+        """Return what became of an answer's control, task or change of many sessions.
+
+        Looks at its ``Location`` until it has ended, for ``timeout`` seconds at most; then it
+        is returned as it is. Raises ProblemError, UnreachableError.
+        """
+        place = reply.headers.get("location", "").removeprefix("/api/v1")
+        if not place:
+            return reply
+        until = self._clock() + timeout
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            found = self.get(place)
+            if found.data.get("state") in _ENDED or self._clock() + pause > until:
+                return found
+            self._sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _send(
         self,

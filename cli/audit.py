@@ -25,6 +25,7 @@ def list_(
     target: Annotated[
         str | None, typer.Option("--target", help="Only on this: 'session/main'.")
     ] = None,
+    sort: output.ById = "-id",
 ) -> None:
     """List entries, the newest first.
 
@@ -40,6 +41,7 @@ def list_(
             actor=actor,
             action=action,
             target=target,
+            sort=sort,
         ),
         ("ID", "AT", "ACTOR", "ACTION", "TARGET", "DETAILS"),
         lambda it: (it.id, it.at, it.actor, it.action, it.target, it.details),

@@ -23,6 +23,7 @@ def list_(
         typer.Option("--worker", help="Only of this node.", autocompletion=complete.workers),
     ] = None,
     only_open: Annotated[bool, typer.Option("--open", help="Only those not finished.")] = False,
+    sort: output.ById = "-id",
 ) -> None:
     """List controls, the newest first.
 
@@ -32,7 +33,12 @@ def list_(
 
     invocation.print_list(
         lambda after, limit: controls.listing(
-            invocation.context, after=after, limit=limit, worker=worker, only_open=only_open
+            invocation.context,
+            after=after,
+            limit=limit,
+            worker=worker,
+            only_open=only_open,
+            sort=sort,
         ),
         ("ID", "KIND", "STATE", "NODE", "SESSION", "BY", "AT", "NOTE"),
         lambda it: (

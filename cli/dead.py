@@ -31,6 +31,7 @@ def list_(
         str | None, typer.Option("--rule", help="Only of this one.", autocompletion=complete.rules)
     ] = None,
     kind: OfReason = None,
+    sort: output.ByIdOrLast = "id",
 ) -> None:
     """List what could not be delivered: up to 256 neighbouring messages of a route in each row.
 
@@ -40,7 +41,7 @@ def list_(
 
     invocation.print_list(
         lambda after, limit: dead_letters.listing(
-            invocation.context, after=after, limit=limit, rule=rule, reason=kind
+            invocation.context, after=after, limit=limit, rule=rule, reason=kind, sort=sort
         ),
         ("ID", "RULE", "FROM", "TO", "REASON", "ERROR", "COUNT", "MESSAGES", "TRIES", "LAST"),
         lambda it: (
@@ -56,7 +57,7 @@ def list_(
             it.last_at,
         ),
         empty=output.no("dead letters", filtered=rule is not None or kind is not None),
-        by_id=True,
+        by_id=sort.endswith("id"),
     )
 
 

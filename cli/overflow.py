@@ -15,7 +15,7 @@ app = groups.group("The overflow queue: sessions that are unschedulable and wait
 
 @app.command("list")
 @shared("watch", "database_url", "json", pages=True)
-def list_(invocation: Invocation) -> None:
+def list_(invocation: Invocation, sort: output.ByNameOrSince = "name") -> None:
     """List the sessions that wait: since when, why, how often they were tried.
 
     Example:  afx overflow list --watch
@@ -23,7 +23,9 @@ def list_(invocation: Invocation) -> None:
     from afx.operations import overflow
 
     invocation.print_list(
-        lambda after, limit: overflow.listing(invocation.context, after=after, limit=limit),
+        lambda after, limit: overflow.listing(
+            invocation.context, after=after, limit=limit, sort=sort
+        ),
         ("SESSION", "USER", "TIER", "SINCE", "TRIED", "REASON"),
         lambda it: (it.name, it.user, it.tier, it.since, it.attempts, it.reason),
         empty="The overflow queue is empty.",

@@ -56,7 +56,7 @@ def figures(
         )
 
 
-def list_(invocation: Invocation, session: str | None, enabled: bool | None) -> None:
+def list_(invocation: Invocation, session: str | None, enabled: bool | None, sort: str) -> None:
     """List rules with the figures of their last day."""
     from datetime import UTC, datetime, timedelta
 
@@ -67,7 +67,12 @@ def list_(invocation: Invocation, session: str | None, enabled: bool | None) -> 
 
     def fetch(after: int | None, limit: int) -> Page[RuleTotal]:
         page = rules.listing(
-            invocation.context, after=after, limit=limit, session=session, enabled=enabled
+            invocation.context,
+            after=after,
+            limit=limit,
+            session=session,
+            enabled=enabled,
+            sort=sort,
         )
         found = rule_figures.of_rules(invocation.context, [it.id for it in page.rows], since)
         rows = [

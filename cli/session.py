@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import common, complete, groups, output, session_filter
+from cli import common, complete, groups, output, session_change, session_filter
 from cli.session_bulk import bulk
 from cli.session_import import import_
 from cli.session_set import Proxy, set_
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 app = groups.group("Sessions: Telegram accounts' logins.")
 app.command()(bulk)
+app.add_typer(session_change.app, name="change")
 app.command("import")(import_)
 app.command("set")(set_)
 Name = Annotated[
@@ -185,6 +186,7 @@ def list_(
     prefix: session_filter.Prefix = "",
     label: session_filter.Label = None,
     health: session_filter.Health = None,
+    sort: output.ByName = "name",
 ) -> None:
     """List sessions by name: where they run and what troubles them.
 
@@ -194,7 +196,9 @@ def list_(
 
     chosen = sessions.SessionFilter(user, tier, node, state, trouble, prefix, label, health)
     invocation.print_list(
-        lambda after, limit: sessions.listing(invocation.context, chosen, after=after, limit=limit),
+        lambda after, limit: sessions.listing(
+            invocation.context, chosen, after=after, limit=limit, sort=sort
+        ),
         ("ID", "NAME", "USER", "TIER", "STATE", "NODE", "TROUBLE"),
         lambda it: (
             *(it.id, it.name, it.user, it.tier, it.state, it.node),
@@ -205,6 +209,7 @@ def list_(
             filtered=chosen != sessions.SessionFilter(),
             hint="add one with 'afx session import'",
         ),
+        by_id=sort.endswith("id"),
     )
 
 

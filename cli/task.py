@@ -120,6 +120,7 @@ def list_(
         typer.Option("--session", help="Only of this session.", autocompletion=complete.sessions),
     ] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Only of this batch.")] = None,
+    sort: output.ById = "-id",
 ) -> None:
     """List tasks, the newest first.
 
@@ -136,6 +137,7 @@ def list_(
             state=state,
             session=session,
             batch=batch,
+            sort=sort,
         ),
         ("ID", "KIND", "STATE", "QUEUE", "SESSION", "NODE", "DONE", "TRIED", "AT", "ERROR"),
         lambda it: (

@@ -40,6 +40,7 @@ def list_(
         str | None,
         typer.Option("--tier", help="Only of this tier.", autocompletion=complete.tiers),
     ] = None,
+    sort: output.ByName = "name",
 ) -> None:
     """List users, by name.
 
@@ -48,12 +49,15 @@ def list_(
     from afx.operations import users
 
     invocation.print_list(
-        lambda after, limit: users.listing(invocation.context, after=after, limit=limit, tier=tier),
+        lambda after, limit: users.listing(
+            invocation.context, after=after, limit=limit, tier=tier, sort=sort
+        ),
         ("ID", "NAME", "TIER", "SESSIONS", "CREATED"),
         lambda it: (it.id, it.name, it.tier, it.sessions, it.created_at),
         empty=output.no(
             "users", filtered=tier is not None, hint="add one with 'afx user add NAME'"
         ),
+        by_id=sort.endswith("id"),
     )
 
 

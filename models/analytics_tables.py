@@ -94,6 +94,23 @@ class RuleSums(Table):
     """Messages by bucket, as ``3:12,4:7`` (see ``afx/cluster/rule_counts.py``)."""
 
 
+class MessageMinute(Table):
+    """What became of messages of all rules: the sums of a minute."""
+
+    id = BigAutoField()
+    at = UtcField(unique=True)
+    """Its beginning."""
+    forwarded = BigIntegerField()
+    skipped = BigIntegerField()
+    dead = BigIntegerField()
+    waits = BigIntegerField()
+    waited_ms = BigIntegerField()
+    latencies = TextField()
+
+    class Meta:
+        table_name = "message_minutes"
+
+
 class ScalingEvent(Table):
     """A change of the scaling check's recommendation."""
 
@@ -110,3 +127,7 @@ class ScalingEvent(Table):
 
     class Meta:
         table_name = "scaling_events"
+
+
+ANALYTICS_TABLES = (WorkerAnalytics, ClusterAnalytics, MessageMinute, ScalingEvent)
+"""They refer to no other table."""

@@ -19,9 +19,10 @@ from models.account_fields import AccountFields
 from models.accounts import TIERS as TIERS  # noqa: PLC0414
 from models.accounts import ApiRequest, ApiSignOut, ApiToken
 from models.accounts import User as User  # noqa: PLC0414
-from models.analytics_tables import ClusterAnalytics, RuleSums, ScalingEvent, WorkerAnalytics
+from models.analytics_tables import ANALYTICS_TABLES, RuleSums
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import JsonField, Table, UtcField, one_of, utc_now
+from models.bulk_tables import SessionChange, SessionChangeItem
 from models.cluster_tables import ClusterState as ClusterState  # noqa: PLC0414
 from models.cluster_tables import Worker as Worker  # noqa: PLC0414
 from models.hibernation_fields import HibernationFields
@@ -276,6 +277,7 @@ class SessionQueue(Table):
 
     class Meta:
         table_name = "session_queue"
+        indexes = ((("since", "session"), False),)
 
 
 class WorkerTask(Table):
@@ -429,13 +431,13 @@ ALL = (
     TaskLog,
     TaskSchedule,
     WorkerControl,
-    WorkerAnalytics,
-    ClusterAnalytics,
+    *ANALYTICS_TABLES,
     RuleAnalytics,
-    ScalingEvent,
     ApiToken,
     ApiRequest,
     ApiSignOut,
+    SessionChange,
+    SessionChangeItem,
     Webhook,
     WebhookEvent,
     WebhookDelivery,

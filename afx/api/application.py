@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from afx.api import problems
+from afx.api.change_runner import ChangeRunner
 from afx.api.credentials import Credentials
 from afx.api.cursors import Cursors
 from afx.api.dashboard import action_routes
@@ -74,6 +75,7 @@ def build(
         traffic,
         kept,
         messages or MessagesInMemory(),
+        ChangeRunner(system_context, threads, kept),
     )
     app = application()
     app.state.api = api
@@ -120,13 +122,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     api: Api = app.state.api
     watching = asyncio.create_task(api.hub.run())
     noting = asyncio.create_task(_note_uses(api))
+    changing = asyncio.create_task(api.changes.run())
     try:
         yield
     finally:
         api.hub.close()
-        for it in (watching, noting):
+        for it in (watching, noting, changing):
             it.cancel()
-        await asyncio.gather(watching, noting, return_exceptions=True)
+        await asyncio.gather(watching, noting, changing, return_exceptions=True)
         with suppress(AfxError):
             await api.credentials.note_used()
         await api.threads.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from afx.api.change_runner import ChangeRunner
 from afx.api.credentials import Credentials
 from afx.api.cursors import Cursors
 from afx.api.hub import Hub
@@ -33,6 +34,7 @@ class Api:
     traffic: Traffic
     kept: Kept
     messages: Messages
+    changes: ChangeRunner
 
 
 def api_of(request: Request) -> Api:

@@ -25,6 +25,7 @@ _TYPES: Mapping[str, str] = {
     keys.LEADER: "string",
     keys.TERM: "string",
     keys.GENERATION: "string",
+    keys.GENERATION_PROOF: "string",
     keys.UNSETTLED: "string",
     keys.AUDIT_HEAD: "string",
     keys.WORKERS: "set",

@@ -32,6 +32,8 @@ SCALING = "afx:scaling"
 """How many nodes the leader recommends, as JSON; it expires when no leader renews it."""
 GENERATION = "afx:generation"
 """The highest generation of epochs that a leader has begun."""
+GENERATION_PROOF = "afx:generation:proof"
+"""The proof of it (``generation_proof.py``): SQL may be restored from before."""
 UNSETTLED = "afx:unsettled"
 """Is there while nodes may run of which Redis, which has lost its data, knows nothing."""
 CHAT_SOURCES = "afx:chats:sources"
@@ -133,8 +135,16 @@ def pool_lanes(rule: int) -> str:
 
 
 def posters(rule: int, destination: int) -> str:
-    """Sorted set: ``copy:session`` → the copy from which on a pool's sender has made them."""
+    """Sorted set: ``copy:session`` → the copy from which on a pool's sender has made them.
+
+    See ``pool_posters``.
+    """
     return f"{pool(rule, destination)}:posters"
+
+
+def post_claims(chat: int) -> str:
+    """Hash: post of a destination → the random_id of the send whose copy it is."""
+    return f"afx:posts:{chat}"
 
 
 def inbox(incarnation: str) -> str:

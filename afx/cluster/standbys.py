@@ -24,6 +24,15 @@ def note(client: redis.Redis, name: str) -> None:
 
     What Redis refuses is left out: nothing depends on it. Raises RedisError when it is away.
     """
+    try:
+        _note(client, name)
+    except redis.ResponseError as error:
+        if "WRONGTYPE" in str(error):  # it is not ours
+            with suppress(redis.ResponseError):
+                client.delete(keys.STANDBYS)
+
+
+def _note(client: redis.Redis, name: str) -> None:
     now = int(client.time()[0])
     pipe = client.pipeline(transaction=True)
     pipe.zremrangebyscore(keys.STANDBYS, "-inf", now - KEPT_SECONDS)
@@ -31,12 +40,7 @@ def note(client: redis.Redis, name: str) -> None:
     pipe.zadd(keys.STANDBYS, {name: now})
     pipe.zremrangebyrank(keys.STANDBYS, 0, -_MOST - 1)
     pipe.expire(keys.STANDBYS, KEPT_SECONDS)
-    try:
-        pipe.execute()
-    except redis.ResponseError as error:
-        if "WRONGTYPE" in str(error):  # it is not ours
-            with suppress(redis.ResponseError):
-                client.delete(keys.STANDBYS)
+    pipe.execute()
 
 
 def leave(client: redis.Redis, name: str) -> None:

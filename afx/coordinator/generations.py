@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import redis
 import structlog
 
 from afx.cluster import keys, replication
+from afx.cluster.generation_proof import prove
 from afx.cluster.leadership import Leadership
 from afx.cluster.scripts import FencedScript
 from afx.coordinator import counters_in_redis
+from afx.security.signing import SigningKeys
 from models.storage import cluster
 
 log = structlog.get_logger()
 
 
-def begin(
-    client: redis.Redis, leadership: Leadership, takeover_seconds: float
-) -> tuple[int, float]:
-    """Begin a generation of epochs, above all that SQL or Redis knows.
+@dataclass(slots=True, frozen=True)
+class Begun:
+    """A generation of epochs that has begun."""
 
-    Returns it, and for how many seconds nodes may run of which Redis knows nothing, since
-    it has lost its data: such a node registers again, or its lease ends.
-    """
+    generation: int
+    proof: str
+    """What shows to others that a coordinator has begun it."""
+    unsettled_seconds: float
+    """For so long nodes may run of which Redis knows nothing, since it has lost its data:
+    such a node registers again, or its lease ends."""
+
+
+def begin(
+    client: redis.Redis,
+    leadership: Leadership,
+    signing_keys: SigningKeys,
+    takeover_seconds: float,
+) -> Begun:
+    """Begin a generation of epochs, above all that SQL knows or Redis shows."""
     before = cluster.generation()
-    known = counters_in_redis.read_generation(client, in_sql=before)
-    generation = cluster.begin_generation(leadership.term, known)
+    known = counters_in_redis.read_generation(client, signing_keys, in_sql=before)
+    generation = cluster.begin_generation(leadership.term, known, run_id=leadership.run_id)
+    proof = prove(signing_keys, generation)
     leadership.commits = cluster.commits()
     is_old = known < before or may_be_old(client, leadership)
     # Before the first generation nothing was ever started.
     most = round(takeover_seconds * 1000) if before else 0
     left = FencedScript(client, "begin_generation")(
         leadership.term,
-        keys=[keys.GENERATION, keys.UNSETTLED],
+        keys=[keys.GENERATION, keys.UNSETTLED, keys.GENERATION_PROOF],
         # A Redis that is back from an old file has lost data, too.
-        args=[generation, most, int(is_old)],
+        args=[generation, most, int(is_old), proof],
     )
-    return generation, min(max(int(left), 0), most) / 1000
+    return Begun(generation, proof, min(max(int(left), 0), most) / 1000)
 
 
 def may_be_old(client: redis.Redis, leadership: Leadership) -> bool:

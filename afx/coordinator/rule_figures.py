@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from afx.cluster.reports import Report, RulesCounted
 from afx.cluster.rule_counts import tallies_of
 from models.storage import rule_analytics
-from models.storage.rule_analytics import RuleCount
+from models.storage.rule_counts import RuleCount
 
 
 def note(reports: Sequence[Report], dead: Mapping[int, int]) -> None:

@@ -10,7 +10,7 @@ import redis
 import structlog
 
 from afx.clock import Clock
-from afx.cluster import generation_proof, key_repair, scripts
+from afx.cluster import key_repair, scripts
 from afx.cluster.leadership import Leadership
 from afx.cluster.registry import Registry
 from afx.cluster.worker_records import WorkerView
@@ -121,8 +121,10 @@ class Term:
         """When the nodes were last observed."""
         scripts.load(client)
         key_repair.repair(client)
-        self.generation, unsettled = generations.begin(client, leadership, settings.lease.takeover)
-        proof = generation_proof.prove(resources.signing_keys, self.generation)
+        begun = generations.begin(
+            client, leadership, resources.signing_keys, settings.lease.takeover
+        )
+        self.generation, proof = begun.generation, begun.proof
         leadership.note_progress()
         # From here on no earlier leader ends a session: cool-downs count from now.
         now = monotonic()
@@ -159,7 +161,7 @@ class Term:
             orders=resources.orders,
             schedule=schedule,
             answer_seconds=settings.answer_seconds,
-            settled_at=now + unsettled,
+            settled_at=now + begun.unsettled_seconds,
         )
         self._capacity = Capacity(settings)
         self._webhooks = WebhookSender(

@@ -22,9 +22,9 @@ from afx.node.backfill_state import Backfill, Range, Stage
 from afx.node.forwarder_owner import ForwarderOwner
 from afx.node.lane import Lane
 from afx.node.message_source import MessageSource, ToldToWaitError, UnknownChatError
-from afx.node.outbox import Reference
 from afx.node.outboxes import Outboxes
 from afx.node.postponed import Postponed
+from afx.node.references import Reference
 from afx.telegram.errors import error_name, is_lost_login, logged
 
 _LOW = 10

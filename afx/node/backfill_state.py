@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from afx.cluster.fields import INT32_LIMIT
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 from afx.telegram.session import MalformedPositionError
 
 _FIELD = re.compile(r"backfill:([0-9]{1,10}):(-?[0-9]{1,19})", re.ASCII)

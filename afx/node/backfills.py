@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from afx.empty import NONE, NOTHING
 from afx.forwarding.pipeline import Delivery
 from afx.node.backfill_state import Backfill, Key, Stage, take_backfills
-from afx.node.outbox import OLD
 from afx.node.outboxes import Outboxes
+from afx.node.references import OLD
 
 
 class Backfills:

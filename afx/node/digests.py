@@ -27,8 +27,9 @@ from afx.forwarding.pipeline import Delivery, deliveries
 from afx.forwarding.rules import Routes
 from afx.forwarding.templates import link_to
 from afx.node.digested import Digested
-from afx.node.outbox import Outbox, Reference
+from afx.node.outbox import Outbox
 from afx.node.outbox_reader import Found
+from afx.node.references import Reference
 from afx.node.snapshots import keeps_content
 from afx.reasons import DeadReason
 from afx.telegram.facts import TelegramFacts, media_kind

@@ -11,7 +11,7 @@ from afx.forwarding.facts import CAPTIONED
 from afx.forwarding.live import is_live
 from afx.forwarding.pipeline import Delivery, Incoming, deliveries, may_follow
 from afx.forwarding.rules import Route
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 from afx.telegram.facts import TelegramFacts
 
 

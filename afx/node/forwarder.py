@@ -31,7 +31,6 @@ from afx.node.loops import Loops
 from afx.node.made_links import MadeLinks
 from afx.node.message_source import MessageSource
 from afx.node.noted_waits import note_wait
-from afx.node.outbox import Reference
 from afx.node.outbox_reader import Found, Incomplete, fetch, not_judged
 from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
@@ -39,6 +38,7 @@ from afx.node.pool_desk import PoolDesk
 from afx.node.pools import Pools
 from afx.node.postponed import TOO_MANY, Postponed
 from afx.node.progress import Link
+from afx.node.references import Reference
 from afx.node.retries import retried
 from afx.node.rule_counts import RuleCounts
 from afx.node.sealer import Sealer

@@ -24,7 +24,7 @@ from afx.forwarding.review import EXPIRES
 from afx.forwarding.rules import Route, Routes
 from afx.forwarding.templates import link_to
 from afx.node.held_reports import Approved, HeldGone, HeldMessage, HeldReport
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 from afx.node.sealer import Sealer
 from afx.reasons import HeldEnd, HeldEvent
 from afx.telegram.contents import content_digest

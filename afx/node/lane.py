@@ -15,7 +15,8 @@ from afx.node.intents import Intents
 from afx.node.lane_owner import LaneOwner
 from afx.node.lane_queue import LaneQueue
 from afx.node.lane_sender import BATCH, LaneSender
-from afx.node.outbox import Outbox, Reference
+from afx.node.outbox import Outbox
+from afx.node.references import Reference
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
 from afx.telegram.change_sender import KNOWN

@@ -13,7 +13,7 @@ from itertools import islice, product
 from afx.forwarding.digests import digest_id
 from afx.forwarding.pipeline import Incoming, random_id
 from afx.forwarding.rules import Route, loops
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 
 _MOST_COPIES = 20_000
 _WINDOW = 4_000

@@ -8,7 +8,7 @@ from afx.empty import NONE
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Routes, loops
 from afx.node.loop_guard import LoopGuard
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 
 
 class Loops:

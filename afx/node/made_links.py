@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from afx.cluster.links import CopyRoute
-from afx.node.outbox import Reference
 from afx.node.progress import Link
+from afx.node.references import Reference
 
 MOST_LINKS = 10_000
 """Links that may wait to be stored; beyond that nothing more is sent."""

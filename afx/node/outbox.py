@@ -7,86 +7,26 @@ nor the memory waits for a slow destination.
 
 Chunks of references are fields ``outbox:DESTINATION:NUMBER``; only the first and the last one
 change. ``first:DESTINATION`` is the number of the first one: an older one in Redis was sent, and
-came back from a copy in SQL. A chunk is a text such as ``7:c:-1005:1-3,9;8:f:-1006:4``: of
-rule 7, in mode copy, the messages 1 to 3 and 9 of a source, and then another one
-(``outbox_letters`` has the letters). Behind an ``@`` stands from when on it is to be done, in
-Unix seconds, and a ``+`` stands behind the letter of what is of the album of the one before it:
-only queues of what is postponed have that, under the fields ``later:QUEUE:DESTINATION:NUMBER``
-and ``lfirst:QUEUE:DESTINATION`` (see ``postponed``).
+came back from a copy in SQL. ``references`` says what a chunk is. Queues of what is postponed have
+the fields ``later:QUEUE:DESTINATION:NUMBER`` and ``lfirst:QUEUE:DESTINATION`` (see ``postponed``).
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
-from typing import NamedTuple
 
-from afx.cluster.fields import INT32_LIMIT
-from afx.forwarding.pipeline import Delivery, Op, Part, random_id
-from afx.forwarding.rules import Mode
+from afx.forwarding.pipeline import Delivery, Part
 from afx.node.known_references import KnownReferences
-from afx.node.outbox_letters import CODES, LETTERS, letter_of, meaning_of
+from afx.node.references import CHUNK, Reference, decode, encode, reference_to
 from afx.telegram.boxes import Ticket
-from afx.telegram.session import MalformedPositionError
 
-_CHUNK = 256
 _MOST_REMOVED = 2_000
 """Chunks that have left of which a commit says so again: half a million messages."""
-_RUN = re.compile(
-    rf"([0-9]{{1,10}}):([{LETTERS}]\+?):(-?[0-9]{{1,19}}):([0-9,-]+)(?:@([0-9]{{1,11}}))?", re.ASCII
-)
-_IDS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
-_RETRIED = "it is retried"
-OLD = "it is an old message of a backfill"
-"""What a backfill says of what it puts into an outbox."""
 _NAMES = ("outbox:", "first:")
 """How the names of an outbox's fields begin."""
-
-
-class Reference(NamedTuple):
-    """One delivery of an outbox; chats are marked ids."""
-
-    rule: int
-    mode: Mode
-    source: int
-    message: int
-    judge: bool = False
-    """The rule's filter has not judged it yet."""
-    op: Op = "send"
-    due: int = 0
-    """Not before that, in Unix seconds."""
-    joined: bool = False
-    """It is of the album of the one before it, and is released together with that."""
-    part: Part = ""
-    """What it is of a digest."""
-    old: bool = False
-    """A backfill has put it here."""
-
-    @property
-    def group(self) -> int:
-        """The number of its rule and of what is to be done."""
-        return self.rule * 8 + CODES[self.op]
-
-    def delivery(self, destination: int) -> Delivery:
-        """Return its delivery, without the content."""
-        number = random_id(self.rule, self.source, self.message, destination)
-        return Delivery(
-            self.rule,
-            self.mode,
-            self.source,
-            self.message,
-            destination,
-            number,
-            "",
-            (),
-            False,
-            unjudged=OLD if self.old else _RETRIED if self.judge else "",
-            op=self.op,
-            part=self.part and "entry",
-        )
 
 
 @dataclass(slots=True)
@@ -179,11 +119,11 @@ class Outbox:
 
     def append(self, delivery: Delivery, due: int = 0, *, joined: bool = False) -> None:
         """Put a delivery at the end; ``joined``: it is of the album of the one before it."""
-        reference = _reference(delivery, due)._replace(joined=joined)
+        reference = reference_to(delivery, due)._replace(joined=joined)
         if due:
             self.last_due = max(self.last_due, due)
         last = self._chunks[-1] if self._chunks else None
-        if last is None or last.references is None or len(last.references) >= _CHUNK:
+        if last is None or last.references is None or len(last.references) >= CHUNK:
             if last is not None and last is not self._chunks[0] and last.references is not None:
                 last.text, last.references = encode(last.references), None
             last = _Chunk(self._next, deque())
@@ -200,7 +140,7 @@ class Outbox:
 
         So does a change whose content is read when it is made, unless that is under way.
         """
-        reference = _reference(delivery)
+        reference = reference_to(delivery)
         if reference.op in ("pin", "unpin"):
             return False  # their order tells what holds
         key = (reference.group, reference.source)
@@ -395,56 +335,3 @@ class Outbox:
         """A chunk has changed; nearly always it is the one that changed last."""
         if not self._dirty or self._dirty[-1] != number:
             self._dirty.append(number)
-
-
-def encode(references: Iterable[Reference]) -> str:
-    """Return references as they are stored."""
-    runs: list[tuple[tuple[int, str, int, int], list[tuple[int, int]]]] = []
-    for rule, mode, source, message, judge, op, due, joined, part, old in references:
-        letter = letter_of(mode, judge=judge, op=op, part=part, old=old) + ("+" if joined else "")
-        key = (rule, letter, source, due)
-        if not runs or runs[-1][0] != key:
-            runs.append((key, [(message, message)]))
-            continue
-        first, last = runs[-1][1][-1]
-        if message == last + 1:
-            runs[-1][1][-1] = (first, message)
-        else:
-            runs[-1][1].append((message, message))
-    return ";".join(
-        f"{rule}:{mode}:{source}:"
-        + ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ids)
-        + (f"@{due}" if due else "")
-        for (rule, mode, source, due), ids in runs
-    )
-
-
-def decode(text: str) -> list[Reference]:
-    """Return stored references; raises MalformedPositionError."""
-    found: list[Reference] = []
-    for part in text.split(";"):
-        run = _RUN.fullmatch(part)
-        for ids in run[4].split(",") if run else [""]:
-            match = _IDS.fullmatch(ids)
-            if run is None or match is None:
-                raise MalformedPositionError(f"an outbox contains {part[:40]!r}")
-            first, last = int(match[1]), int(match[2] or match[1])
-            if last < first or last >= INT32_LIMIT or abs(int(run[3])) >= 2**63:
-                raise MalformedPositionError(f"an outbox contains no ids: {part[:40]!r}")
-            if last - first >= _CHUNK or len(found) >= _CHUNK:
-                raise MalformedPositionError(f"an outbox contains too much: {part[:40]!r}")
-            rule, source, due = int(run[1]), int(run[3]), int(run[5] or 0)
-            mode, judge, op, part_of, old = meaning_of(run[2][0])
-            is_joined = len(run[2]) > 1
-            found += [
-                Reference(rule, mode, source, it, judge, op, due, is_joined, part_of, old)
-                for it in range(first, last + 1)
-            ]
-    return found
-
-
-def _reference(it: Delivery, due: int = 0) -> Reference:
-    part: Part = "entry" if it.part and it.op == "send" else ""
-    mode: Mode = "copy" if part else it.mode  # a digest is written anew
-    judge, old = bool(it.unjudged), it.unjudged == OLD
-    return Reference(it.rule, mode, it.source, it.message, judge, it.op, due, part=part, old=old)

@@ -15,7 +15,7 @@ from afx.forwarding.rules import ResolvedRule, Route
 from afx.node.followed import edit_of
 from afx.node.gone_messages import Sent, without_source
 from afx.node.message_source import UnknownChatError
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 from afx.node.snapshots import keeps_content
 from afx.reasons import DeadReason
 from afx.telegram.change_sender import KNOWN

@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from afx.forwarding.pipeline import Delivery
-from afx.node.outbox import Outbox, Reference
+from afx.node.outbox import Outbox
+from afx.node.references import Reference
 from afx.telegram.session import MalformedPositionError
 
 _FIRST = re.compile(r"first:(-?[0-9]{1,19})", re.ASCII)

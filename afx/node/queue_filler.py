@@ -14,10 +14,11 @@ from afx.node.digests import IN_DIGEST
 from afx.node.lane_owner import LaneOwner
 from afx.node.lane_queue import ALBUM_SECONDS, LaneQueue
 from afx.node.message_source import ToldToWaitError
-from afx.node.outbox import Outbox, Reference
+from afx.node.outbox import Outbox
 from afx.node.outbox_reader import Found
 from afx.node.pace import Pace
 from afx.node.patience import Patience, Step
+from afx.node.references import Reference
 from afx.node.vain_tries import VainTries
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.errors import error_name, is_lost_login

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.rules import Route, Routes
 from afx.node.dead_letters import retried_op
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 from afx.reasons import DeadReason
 
 

@@ -21,7 +21,7 @@ from telethon.tl import types
 from afx.empty import NONE, NOTHING
 from afx.forwarding.pipeline import Delivery, Incoming
 from afx.forwarding.rules import Route
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 from afx.node.sealer import Sealer
 from afx.reasons import TroubleReason
 from afx.telegram.messages import incoming, incoming_short

@@ -20,8 +20,8 @@ from afx.forwarding.whole_albums import units
 from afx.node.intents import Intents
 from afx.node.lane_owner import LaneOwner
 from afx.node.lane_queue import Entry
-from afx.node.outbox import Reference
 from afx.node.pace import Pace
+from afx.node.references import Reference
 from afx.telegram.change_sender import KNOWN
 from afx.telegram.errors import error_name, is_lost_login
 from afx.telegram.forum_requests import change_topic, make_topic, topics_of

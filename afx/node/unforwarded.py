@@ -11,9 +11,9 @@ from afx.cluster.links import is_channel
 from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.rules import Routes
-from afx.node.outbox import Reference
 from afx.node.outboxes import Outboxes
 from afx.node.postponed import Postponed
+from afx.node.references import Reference
 from afx.node.seen_contents import SeenContents
 from afx.reasons import DeadReason
 from afx.telegram.sender import Outcome

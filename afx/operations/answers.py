@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from afx.errors import UsageError
 from afx.operations.context import Context
 from afx.operations.leader import wake_leader
 from models.base import transaction
 from models.storage import requests
-
-S = TypeVar("S")
 
 
 class KeyReusedError(UsageError):
@@ -45,38 +43,6 @@ def once(context: Context, token: int, key: str, digest: str, make: Callable[[],
         answer = _kept(token, key, make())
     wake_leader(context)  # there may be a control or a task
     return answer
-
-
-def next_step(
-    context: Context,
-    token: int,
-    key: str,
-    digest: str,
-    *,
-    begin: Callable[[], S],
-    step: Callable[[S], S | Answer],
-    stored: tuple[Callable[[S], str], Callable[[str], S]],
-) -> Answer | None:
-    """Take the next step of a request that is made in several; None: there is another one.
-
-    Each step and how far the request has come are one transaction: whenever this process
-    dies, a repetition goes on with the step that is next. Two requests with one key take
-    turns. ``stored`` turns the state into a text, and back. Raises KeyReusedError when
-    the key belongs to another request.
-    """
-    context.servers.open_database(create=True)
-    to_text, from_text = stored
-    with context.servers.translating(), transaction():
-        found = _claimed(token, key, digest)
-        if found is not None and found["status"]:
-            return _stored(found)
-        outcome = step(begin() if found is None else from_text(found["body"]))
-        if isinstance(outcome, Answer):
-            _kept(token, key, outcome)
-        else:
-            requests.note_progress(token, key, to_text(outcome))
-    wake_leader(context)
-    return outcome if isinstance(outcome, Answer) else None
 
 
 def _claimed(token: int, key: str, digest: str) -> dict[str, Any] | None:

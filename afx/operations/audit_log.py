@@ -56,10 +56,13 @@ def listing(
     actor: str | None = None,
     action: str | None = None,
     target: str | None = None,
+    sort: str = "-id",
 ) -> Page[AuditRow]:
     """Return entries, the newest first; ``action`` may be a beginning (``user.``)."""
     del context
-    found = audit.listing(before=after, limit=limit, actor=actor, action=action, target=target)
+    found = audit.listing(
+        before=after, limit=limit, actor=actor, action=action, target=target, sort=sort
+    )
     return page_of(AuditRow, found)
 
 

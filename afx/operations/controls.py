@@ -41,10 +41,13 @@ def listing(
     limit: int = 100,
     worker: str | None = None,
     only_open: bool = False,
+    sort: str = "-id",
 ) -> Page[ControlRow]:
-    """Return controls, the newest first."""
+    """Return controls, the newest first, or in the order of their ids."""
     del context
-    found = controls.listing(before=after, limit=limit, worker=worker, only_open=only_open)
+    found = controls.listing(
+        before=after, limit=limit, worker=worker, only_open=only_open, sort=sort
+    )
     return page_of(ControlRow, found)
 
 

@@ -78,12 +78,16 @@ class Chosen:
 def listing(
     context: Context,
     *,
-    after: int | None = None,
+    after: Any = None,
     limit: int = 100,
     rule: str | None = None,
     reason: str | None = None,
+    sort: str = "id",
 ) -> Page[DeadRow]:
-    """Return dead letters by id, of all rules or of one; raises UsageError for no reason."""
+    """Return dead letters by id or ``last_at``, of all rules or of one.
+
+    Raises UsageError for an unknown reason.
+    """
     owner = context.actor.owner
     found = dead_letters.listing(
         after=after,
@@ -91,6 +95,7 @@ def listing(
         rule=rules.find(rule, owner=owner).id if rule else None,
         reason=_reason(reason),
         owner=owner,
+        sort=sort,
     )
     return page_of(DeadRow, found)
 

@@ -28,10 +28,12 @@ class OverflowRow:
 
 
 @operation("overflow:read")
-def listing(context: Context, *, after: str | None = None, limit: int = 100) -> Page[OverflowRow]:
-    """Return the sessions that wait, by name."""
+def listing(
+    context: Context, *, after: str | None = None, limit: int = 100, sort: str = "name"
+) -> Page[OverflowRow]:
+    """Return the sessions that wait, by name, or by ``since`` when."""
     del context
-    return page_of(OverflowRow, queue.listing(after=after, limit=limit))
+    return page_of(OverflowRow, queue.listing(after=after, limit=limit, sort=sort))
 
 
 @operation("overflow:read")

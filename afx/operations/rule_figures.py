@@ -8,8 +8,8 @@ from datetime import datetime
 
 from afx.cluster.rule_counts import percentile
 from afx.operations.context import Context, operation
-from models.storage import rule_analytics, rules, sessions
-from models.storage.rule_analytics import RuleCount
+from models.storage import message_minutes, rule_analytics, rules, sessions
+from models.storage.rule_counts import RuleCount
 
 MOST_BUSIEST = 20
 
@@ -105,6 +105,11 @@ def of_rules(context: Context, ids: Sequence[int], since: datetime) -> dict[int,
 def total(since: datetime) -> RuleFigures:
     """Return the figures of all rules together, for operations that have checked who asks."""
     return _figures(rule_analytics.total(since))
+
+
+def of_minutes(since: datetime) -> RuleFigures:
+    """Return the figures of all rules together since the minute of an instant, lately."""
+    return _figures(message_minutes.total(since))
 
 
 def totals(

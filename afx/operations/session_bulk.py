@@ -20,7 +20,8 @@ VERBS = ("pause", "resume", "hibernate", "wake", "move", "remove")
 Verb = Literal["pause", "resume", "hibernate", "wake", "move", "remove"]
 MOST = 1_000
 """Sessions of one change; ``next`` says where the following one begins."""
-_IN_ONE_TRANSACTION = 20
+AT_ONCE = 20
+"""Sessions that are changed in one transaction."""
 PAUSE_SECONDS = 0.05
 """Between two transactions: the leader, too, waits for the database."""
 _SHOWN = 10
@@ -123,7 +124,7 @@ def carry_out(context: Context, plan: BulkPlan, done: int) -> list[BulkItem]:
     act = _acting(plan.verb, plan.node)
     # Whole names: one of them may be the beginning of another, or look like an id.
     exact = replace(context, exact=True)
-    part = plan.names[done : done + _IN_ONE_TRANSACTION]
+    part = plan.names[done : done + AT_ONCE]
     # One commit for many: each would wait for the disk.
     with transaction(keep=not context.dry_run):
         # The leader, too, locks sessions in the order of their ids.

@@ -121,8 +121,9 @@ def listing(
     state: str | None = None,
     session: str | None = None,
     batch: int | None = None,
+    sort: str = "-id",
 ) -> Page[TaskRow]:
-    """Return tasks, the newest first."""
+    """Return tasks, the newest first, or in the order of their ids."""
     owner = context.actor.owner
     found = tasks.listing(
         before=after,
@@ -132,6 +133,7 @@ def listing(
         session=None if session is None else sessions.find(session, owner=owner).id,
         batch=batch,
         user=owner_id(context),
+        sort=sort,
     )
     return page_of(_row, found)
 

@@ -46,11 +46,16 @@ class UserDetail:
 
 @operation("user:read")
 def listing(
-    context: Context, *, after: str | None = None, limit: int = 100, tier: str | None = None
+    context: Context,
+    *,
+    after: Any = None,
+    limit: int = 100,
+    tier: str | None = None,
+    sort: str = "name",
 ) -> Page[UserRow]:
-    """Return users with their number of sessions, by name."""
+    """Return users with their number of sessions, by name or by id."""
     del context
-    return page_of(UserRow, users.listing(after=after, limit=limit, tier=tier))
+    return page_of(UserRow, users.listing(after=after, limit=limit, tier=tier, sort=sort))
 
 
 @operation("user:read", owned=True)

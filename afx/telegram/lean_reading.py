@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Container
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from struct import Struct
 from typing import Any
 
 from telethon.extensions import BinaryReader
 from telethon.tl import types
+
+from afx.telegram.message_reading import MESSAGE, read_update
 
 _CONSTRUCTOR = Struct("<I")
 _VECTOR = Struct("<Ii")
@@ -29,11 +32,11 @@ _ONE_MESSAGE = Struct("<IIiIIIIi")
 _ABOUT_CHANNELS = frozenset(
     {types.UpdateNewChannelMessage.CONSTRUCTOR_ID, types.UpdateEditChannelMessage.CONSTRUCTOR_ID}
 )
-_MESSAGE = 0x7600B9D3
 _FROM, _BOOSTS, _RANK = 1 << 8, 1 << 29, 1 << 12
 """Flags of a message for what stands between its id and its chat; the last is of ``flags2``."""
 _PEER = Struct("<Iq")
 _CHANNEL = types.PeerChannel.CONSTRUCTOR_ID
+_MOST_PASSED = 64
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -45,8 +48,7 @@ def read(body: bytes, followed: Container[int] | None = None) -> Any:
     """
     if followed is not None and (passed := _unfollowed(body, followed)) is not None:
         return passed
-    with BinaryReader(body) as reader:
-        return read_object(reader)
+    return read_object(BinaryReader(body))
 
 
 def _unfollowed(body: bytes, followed: Container[int]) -> Any:
@@ -60,7 +62,7 @@ def _unfollowed(body: bytes, followed: Container[int]) -> Any:
     if len(body) < at + 2 * _PEER.size + _TAIL.size:
         return None
     kind, _, count, update, message, flags, flags2, _ = _ONE_MESSAGE.unpack_from(body)
-    if kind != _UPDATES or count != 1 or message != _MESSAGE or update not in _ABOUT_CHANNELS:
+    if kind != _UPDATES or count != 1 or message != MESSAGE or update not in _ABOUT_CHANNELS:
         return None
     if flags2 & _RANK:
         return None
@@ -71,6 +73,12 @@ def _unfollowed(body: bytes, followed: Container[int]) -> Any:
     date, seq = _TAIL.unpack_from(body, len(body) - _TAIL.size)
     if peer != _CHANNEL or chat in followed or date <= 0:
         return None
+    return _passed(date, seq)
+
+
+@lru_cache(_MOST_PASSED)
+def _passed(date: int, seq: int) -> Any:
+    """Return an ``updates`` with nothing in it; all of one second are the same."""
     return types.Updates([], [], [], _EPOCH + timedelta(seconds=date), seq)
 
 
@@ -84,7 +92,7 @@ def read_object(reader: BinaryReader) -> Any:
     if len(stream) < at + _CONSTRUCTOR.size or _CONSTRUCTOR.unpack_from(stream, at)[0] != _UPDATES:
         return reader.tgread_object()
     reader.position += _CONSTRUCTOR.size
-    them = reader.tgread_vector()
+    them = _read_vector(reader)
     end = len(stream) - _TAIL.size
     if end >= reader.position + 2 * _VECTOR.size:
         constructor, _count = _VECTOR.unpack_from(stream, reader.position)
@@ -93,3 +101,15 @@ def read_object(reader: BinaryReader) -> Any:
             return types.Updates(them, [], [], _EPOCH + timedelta(seconds=date), seq)
     reader.position = at
     return reader.tgread_object()
+
+
+def _read_vector(reader: BinaryReader) -> list[Any]:
+    """Return the updates of a vector."""
+    stream, at = reader.stream, reader.position
+    if len(stream) < at + _VECTOR.size:
+        return list(reader.tgread_vector())  # which says what is wrong
+    constructor, count = _VECTOR.unpack_from(stream, at)
+    if constructor != _A_VECTOR:
+        return list(reader.tgread_vector())
+    reader.position = at + _VECTOR.size
+    return [read_update(reader) for _ in range(count)]

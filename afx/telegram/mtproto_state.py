@@ -35,6 +35,8 @@ _HEAD = struct.Struct("<qqqii")
 """Salt, session, id, sequence number and length of a message."""
 _INNER_HEAD = struct.Struct("<qii")
 """The same of a message in a container: id, sequence number and length."""
+_ZIPPED = _CONSTRUCTOR.pack(GzipPacked.CONSTRUCTOR_ID)
+_CONTAINER = _CONSTRUCTOR.pack(MessageContainer.CONSTRUCTOR_ID)
 _NOT_ZIPPED = 100 * 1024
 _ENCRYPTED_AT = 24
 _BLOCK = 16
@@ -168,7 +170,7 @@ def constructor(body: bytes) -> int:
 
 def unzipped(body: bytes) -> bytes:
     """Return the body of a message, which may be zipped."""
-    while constructor(body) == GzipPacked.CONSTRUCTOR_ID:
+    while body.startswith(_ZIPPED):
         with BinaryReader(body) as reader:
             body = GzipPacked.read(reader)
     return body
@@ -179,7 +181,7 @@ def inner_messages(body: bytes) -> list[tuple[int, bytes]] | None:
 
     Raises ValueError or struct.error for a container that is not well formed.
     """
-    if constructor(body) != MessageContainer.CONSTRUCTOR_ID:
+    if not body.startswith(_CONTAINER):
         return None
     found = []
     at = _CONSTRUCTOR.size + _COUNT.size

@@ -14,11 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models import names, paging
+from models import names, sorting
 from models.audit_tables import AuditEntry, AuditHead
 from models.base import execute, is_postgres, micros, transaction, utc_now
 from models.paging import Page
+from models.sorting import Column
 
+_ORDERS = {"id": Column(AuditEntry.id)}
 _MOST_FAULTS = 100
 _PAGE = 1_000
 _NO_ENTRY_FITS = "no entry fits the secret key: it is another cluster's, or all were changed"
@@ -93,6 +95,7 @@ def listing(
     actor: str | None = None,
     action: str | None = None,
     target: str | None = None,
+    sort: str = "-id",
 ) -> Page:
     """Return entries, the newest first; ``action`` may be a beginning (``user.``)."""
     table = AuditEntry
@@ -103,7 +106,7 @@ def listing(
         query = query.where(names.beginning(table.action, action))
     if target is not None:
         query = query.where(table.target == target)
-    return paging.fetch(query, table.id, after=before, limit=limit, newest_first=True)
+    return sorting.fetch(query, _ORDERS, sort, after=before, limit=limit)
 
 
 def verify(keys: Sequence[bytes], *, seen: tuple[int, str] | None = None) -> Verdict:

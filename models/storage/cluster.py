@@ -6,13 +6,20 @@ from afx.errors import FencedError
 from models.base import transaction
 from models.tables import ClusterState
 
+_REPLACED = "replaced"
+"""In the place of a run id: no Redis process has it."""
 
-def begin_generation(term: int, above: int = 0) -> int:
+
+def begin_generation(term: int, above: int = 0, *, run_id: str = "") -> int:
     """Start a new leader's generation of epochs, above any before; returns it.
 
     ``above`` is the highest that Redis knows: a database that was restored may
-    have lost some. Raises FencedError unless the term is above all that have begun:
-    a Redis that lost data may elect a second leader with the same term.
+    have lost some. ``run_id`` is that of the Redis process of the term. If another one was
+    the last, ``last_run_id`` is none's until ``set_reports_read`` names one: should that
+    other one take its place back before, it has been replaced all the same.
+
+    Raises FencedError unless the term is above all that have begun: a Redis that lost data
+    may elect a second leader with the same term.
     """
     with transaction():
         changed = (
@@ -27,6 +34,8 @@ def begin_generation(term: int, above: int = 0) -> int:
         state = ClusterState.get_by_id(1)
         generation = max(int(state.generation), above) + 1
         ClusterState.update(generation=generation).where(ClusterState.id == 1).execute()
+        if state.reports_run_id not in ("", run_id):
+            set_reports_read(_REPLACED, "0")
         return generation
 
 

@@ -13,9 +13,10 @@ from peewee import JOIN, fn
 
 from afx.errors import ConflictError, NotFoundError, UsageError, printable
 from afx.process_names import LONGEST_NODE_NAME, node_of
-from models import names, paging
+from models import names, sorting
 from models.base import execute, micros, transaction, utc_now
 from models.paging import Page
+from models.sorting import Column
 from models.storage.control_subjects import (
     KINDS,
     Control,
@@ -27,6 +28,7 @@ from models.storage.control_subjects import (
 from models.tables import Session, User, WorkerControl
 from models.transitions import CONTROL, refuse, sources
 
+_ORDERS = {"id": Column(WorkerControl.id)}
 OPEN = ("requested", "sent", "acknowledged")
 
 
@@ -179,6 +181,7 @@ def listing(
     limit: int = 100,
     worker: str | None = None,
     only_open: bool = False,
+    sort: str = "-id",
 ) -> Page:
     """Return controls, the newest first.
 
@@ -190,7 +193,7 @@ def listing(
         query = query.where((WorkerControl.worker == worker) | processes)
     if only_open:
         query = query.where(WorkerControl.state.in_(OPEN))
-    return paging.fetch(query, WorkerControl.id, after=before, limit=limit, newest_first=True)
+    return sorting.fetch(query, _ORDERS, sort, after=before, limit=limit)
 
 
 def of_ids(ids: Sequence[int]) -> list[dict[str, Any]]:

@@ -15,14 +15,16 @@ from typing import Any
 
 from peewee import fn
 
-from models import paging
+from models import sorting
 from models.base import execute, is_postgres, micros, utc_now
 from models.paging import Page
+from models.sorting import Column
 from models.tables import DeadLetter, Rule, Session, User
 
 BLOCK = 256
 _CHANGES = "'edit_refused', 'delete_refused', 'pin_refused', 'topic_refused'"
 """Reasons of messages that were delivered, and whose copies could not be changed."""
+_ORDERS = {"id": Column(DeadLetter.id), "last_at": Column(DeadLetter.last_at, DeadLetter.id)}
 _BESIDE = frozenset({"edit_refused", "pin_refused", "topic_refused"})
 """Reasons that leave each other as they are; a delete leaves nothing to be edited or pinned."""
 
@@ -172,13 +174,14 @@ def settle(rule: int, source: int, destination: int, messages: Iterable[int]) ->
 
 def listing(
     *,
-    after: int | None = None,
+    after: Any = None,
     limit: int = 100,
     rule: int | None = None,
     reason: str = "",
     owner: str = "",
+    sort: str = "id",
 ) -> Page:
-    """Return rows with their rules' names, by id; ``owner`` limits them to a user's."""
+    """Return rows with their rules' names, by id or ``last_at``, of a user's if ``owner``."""
     query = (
         DeadLetter.select(
             DeadLetter.id,
@@ -204,7 +207,7 @@ def listing(
         query = query.where(DeadLetter.rule == rule)
     if reason:
         query = query.where(DeadLetter.reason == reason)
-    return paging.fetch(query, DeadLetter.id, after=after, limit=limit)
+    return sorting.fetch(query, _ORDERS, sort, after=after, limit=limit)
 
 
 def count(rule: int) -> int:

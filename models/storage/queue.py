@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from peewee import fn
 
-from models import paging
+from models import sorting
 from models.base import execute_many, micros, utc_now
 from models.paging import Page
+from models.sorting import Column
 from models.tables import Rule, Session, SessionAssignment, SessionQueue, User
 
+_ORDERS = {
+    "name": Column(Session.name),
+    "since": Column(SessionQueue.since, SessionQueue.session),
+}
 NO_LABELS = "no ready node has "
 """How the reason begins of a session whose labels no node has: more nodes do not help it."""
 
@@ -66,8 +72,8 @@ def count_without_room() -> int:
     return int(SessionQueue.select().where(~SessionQueue.reason.startswith(NO_LABELS)).count())
 
 
-def listing(*, after: str | None = None, limit: int = 100) -> Page:
-    """Return sessions that wait, by name."""
+def listing(*, after: Any = None, limit: int = 100, sort: str = "name") -> Page:
+    """Return sessions that wait, by name, or by ``since`` and id."""
     query = (
         SessionQueue.select(
             Session.id,
@@ -81,4 +87,4 @@ def listing(*, after: str | None = None, limit: int = 100) -> Page:
         .join(Session)
         .join(User)
     )
-    return paging.fetch(query, Session.name, after=after, limit=limit)
+    return sorting.fetch(query, _ORDERS, sort, after=after, limit=limit)

@@ -52,13 +52,6 @@ def claim(token: int, key: str, digest: str) -> dict[str, Any] | None:
         return found
 
 
-def note_progress(token: int, key: str, body: str) -> None:
-    """Store how far a request has come whose key was taken, and which is done in steps."""
-    ApiRequest.update(body=body).where(
-        ApiRequest.token == token, ApiRequest.key == key, ApiRequest.status == 0
-    ).execute()
-
-
 def answer(token: int, key: str, *, status: int, headers: dict[str, str], body: str) -> None:
     """Store the answer to a request whose key was taken."""
     with transaction():

@@ -12,7 +12,9 @@ from models.storage import (
     cluster_analytics,
     controls,
     held_messages,
+    message_minutes,
     rule_analytics,
+    session_changes,
     tasks,
     webhook_deliveries,
 )
@@ -27,7 +29,8 @@ class Kept:
 
     analytics: Retention
     history: timedelta
-    """Ended assignments, finished tasks and controls, deliveries of webhooks, decided messages."""
+    """Ended assignments, finished tasks and controls, deliveries of webhooks, decided messages,
+    ended changes of many sessions."""
 
 
 def maintain(kept: Kept, most: int = BATCH) -> int:
@@ -46,12 +49,15 @@ def maintain(kept: Kept, most: int = BATCH) -> int:
     with transaction():
         kept_hours = min(kept.analytics.minutes, rule_analytics.HOURS_KEPT)
         touched += rule_analytics.prune(kept_hours, kept.analytics.hours, most)
+    with transaction():
+        touched += message_minutes.prune(most)
     for prune in (
         assignments.prune,
         tasks.prune,
         controls.prune,
         webhook_deliveries.prune,
         held_messages.prune,
+        session_changes.prune,
     ):
         with transaction():
             touched += prune(before, most)

@@ -7,12 +7,13 @@ hours. The leader is the only writer: it merges latencies, which SQL could not a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from models.base import execute, execute_many, instant, micros, utc_now
+from models.storage import message_minutes
+from models.storage.rule_counts import COUNTS, RuleCount, decode, encode
 
 HOUR, DAY = 3600, 86_400
 HOURS_KEPT = timedelta(days=3)
@@ -20,37 +21,13 @@ _SECOND = 1_000_000
 _PART = 500
 _MOST_MERGED = 2_000
 """Rows whose latencies are merged for the sum of all rules."""
-_COUNTS = ("forwarded", "skipped", "dead", "waits", "waited_ms")
-
-
-@dataclass(slots=True)
-class RuleCount:
-    """What became of messages of one rule, over a time."""
-
-    rule: int
-    forwarded: int = 0
-    skipped: int = 0
-    """Its filter did not take them."""
-    dead: int = 0
-    """Became dead letters."""
-    waits: int = 0
-    """How often Telegram wanted no sends to one of its destinations for a time."""
-    waited_ms: int = 0
-    latencies: dict[int, int] = field(default_factory=dict)
-    """Bucket → messages."""
-
-    def add(self, other: RuleCount) -> None:
-        """Add the counts of another time."""
-        for name in _COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for bucket, count in other.latencies.items():
-            self.latencies[bucket] = self.latencies.get(bucket, 0) + count
 
 
 def note(rows: Iterable[RuleCount], at: datetime | None = None) -> None:
-    """Add counts to the hour and the day of an instant (default: now); in a transaction.
+    """Add counts to the hour, the day and the minute of an instant (default: now).
 
-    Those of a rule that does not exist are left out.
+    Call it in a transaction. The minute has all rules together. Those of a rule that does not
+    exist are left out.
     """
     fresh: dict[int, RuleCount] = {}
     for it in rows:
@@ -66,6 +43,13 @@ def note(rows: Iterable[RuleCount], at: datetime | None = None) -> None:
             new = [(span, begin, *_values(fresh[it]), it) for it in part if it not in stored]
             execute_many(_UPDATE, old)
             execute_many(_INSERT, new)
+    known = _known(ids)
+    together = RuleCount(0)
+    for it in fresh.values():
+        if it.rule in known:
+            together.add(it)
+    if known:
+        message_minutes.note(together, at)
 
 
 def totals(
@@ -87,7 +71,7 @@ def totals(
     if session is not None:
         conditions.append("s.id = ?")
     more: list[Any] = [*([owner] if owner else []), *([] if session is None else [session])]
-    sums = ", ".join(f"SUM(a.{it})" for it in _COUNTS)
+    sums = ", ".join(f"SUM(a.{it})" for it in COUNTS)
     rows = execute(
         f"SELECT r.id, s.name, r.name, {sums} FROM rule_analytics a"
         " JOIN rules r ON r.id = a.rule_id JOIN sessions s ON s.id = r.session_id"
@@ -110,7 +94,7 @@ def total(since: datetime) -> RuleCount:
     hundreds of thousands.
     """
     span, begin = _span(since)
-    sums = ", ".join(f"SUM({it})" for it in _COUNTS)
+    sums = ", ".join(f"SUM({it})" for it in COUNTS)
     counts = execute(
         f"SELECT {sums} FROM rule_analytics WHERE span = ? AND at >= ?", span, begin
     ).fetchone()
@@ -140,7 +124,7 @@ def of_rules(rules: Sequence[int], since: datetime, *, owner: str = "") -> dict[
         part = list(rules[start : start + _PART])
         marks = ", ".join("?" * len(part))
         rows = execute(
-            f"SELECT rule_id, {', '.join(_COUNTS)}, latencies FROM rule_analytics"
+            f"SELECT rule_id, {', '.join(COUNTS)}, latencies FROM rule_analytics"
             f" WHERE rule_id IN ({marks}) AND span = ? AND at >= ?{owned if owner else ''}",
             *(*part, span, begin, *([owner] if owner else [])),
         ).fetchall()
@@ -153,7 +137,7 @@ def series(rule: int, since: datetime) -> list[dict[str, Any]]:
     """Return the hours of a rule since an instant, in order; of a long time its days."""
     span, begin = _span(since)
     rows = execute(
-        f"SELECT at, {', '.join(_COUNTS)}, latencies FROM rule_analytics"
+        f"SELECT at, {', '.join(COUNTS)}, latencies FROM rule_analytics"
         " WHERE rule_id = ? AND span = ? AND at >= ? ORDER BY at",
         *(rule, span, begin),
     ).fetchall()
@@ -180,17 +164,6 @@ def prune(hours: timedelta, days: timedelta, most: int, now: datetime | None = N
     return gone
 
 
-def encode(latencies: Mapping[int, int]) -> str:
-    """Return counts of latencies as they are stored, for example ``3:12,4:7``."""
-    return ",".join(f"{bucket}:{count}" for bucket, count in sorted(latencies.items()))
-
-
-def decode(text: str) -> dict[int, int]:
-    """Return stored counts of latencies."""
-    parts = (it.partition(":") for it in text.split(",") if it)
-    return {int(bucket): int(count) for bucket, _, count in parts}
-
-
 def _span(since: datetime) -> tuple[int, int]:
     """Return the span of the rows that answer a question, and where the first one begins."""
     span = HOUR if utc_now() - since <= HOURS_KEPT else DAY
@@ -202,7 +175,17 @@ def _beginning(at: int, span: int) -> int:
 
 
 def _read(rule: int, counts: Sequence[int], text: str) -> RuleCount:
-    return RuleCount(rule, **dict(zip(_COUNTS, counts, strict=True)), latencies=decode(text))
+    return RuleCount(rule, **dict(zip(COUNTS, counts, strict=True)), latencies=decode(text))
+
+
+def _known(rules: Sequence[int]) -> set[int]:
+    """Return which rules there are."""
+    found: set[int] = set()
+    for start in range(0, len(rules), _PART):
+        part = rules[start : start + _PART]
+        marks = ", ".join("?" * len(part))
+        found |= {row[0] for row in execute(f"SELECT id FROM rules WHERE id IN ({marks})", *part)}
+    return found
 
 
 def _stored(rules: Sequence[int], span: int, begin: int) -> dict[int, tuple[int, str]]:
@@ -220,16 +203,16 @@ def _values(it: RuleCount, stored: str = "") -> tuple[Any, ...]:
     """Return what is added to a row's counts, and what its latencies are then."""
     sums = RuleCount(it.rule, latencies=decode(stored))
     sums.add(it)
-    return (*(getattr(it, name) for name in _COUNTS), encode(sums.latencies))
+    return (*(getattr(it, name) for name in COUNTS), encode(sums.latencies))
 
 
 _UPDATE = (
-    f"UPDATE rule_analytics SET {', '.join(f'{it} = {it} + ?' for it in _COUNTS)}, latencies = ?"
+    f"UPDATE rule_analytics SET {', '.join(f'{it} = {it} + ?' for it in COUNTS)}, latencies = ?"
     " WHERE id = ?"
 )
 _INSERT = (
-    f"INSERT INTO rule_analytics (rule_id, span, at, {', '.join(_COUNTS)}, latencies)"
+    f"INSERT INTO rule_analytics (rule_id, span, at, {', '.join(COUNTS)}, latencies)"
     " SELECT id, CAST(? AS INTEGER), CAST(? AS BIGINT),"
-    f" {', '.join(['CAST(? AS BIGINT)'] * len(_COUNTS))}, CAST(? AS TEXT)"
+    f" {', '.join(['CAST(? AS BIGINT)'] * len(COUNTS))}, CAST(? AS TEXT)"
     " FROM rules WHERE id = ?"
 )

@@ -11,15 +11,17 @@ from typing import Any
 import peewee
 
 from afx.errors import ConflictError, NotFoundError, UsageError, printable
-from models import names, paging
+from models import names, paging, sorting
 from models.base import execute, insert_many, is_postgres, micros, transaction, utc_now
 from models.paging import Page
 from models.prepared import Prepared
+from models.sorting import Column
 from models.states import MODES
 from models.storage import hibernation, senders, sessions
 from models.tables import Rule, Session, User
 
 _PART = 500
+_ORDERS = {"id": Column(Rule.id)}
 _WITHOUT_RESTART = {"filter", "transform", "sync", "options"}
 _ADDING = {*_WITHOUT_RESTART, "sources", "destinations", "enabled"}
 _prepared = Prepared()
@@ -243,6 +245,7 @@ def listing(
     session: Session | None = None,
     enabled: bool | None = None,
     owner: str = "",
+    sort: str = "id",
 ) -> Page:
     """Return rules with their sessions' names, by id; ``owner`` limits them to a user's."""
 
@@ -254,8 +257,8 @@ def listing(
             query = query.where(Rule.session == session)
         return query if enabled is None else query.where(Rule.enabled == enabled)
 
-    if enabled is not None:
-        return paging.fetch(made(), Rule.id, after=after, limit=limit)
+    if enabled is not None or sort != "id":
+        return sorting.fetch(made(), _ORDERS, sort, after=after, limit=limit)
     values = [*([owner] if owner else []), *([] if session is None else [session.id])]
     shape = (bool(owner), session is not None)
     query = paging.Query(made, Rule.id)

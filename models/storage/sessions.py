@@ -9,7 +9,7 @@ from typing import Any
 import peewee
 from peewee import fn
 
-from afx.errors import ConflictError
+from afx.errors import ConflictError, UsageError
 from models import names, paging
 from models.base import (
     execute,
@@ -25,10 +25,12 @@ from models.session_filter import QUARANTINE_FAILURES as QUARANTINE_FAILURES  # 
 from models.session_filter import STATES as STATES  # noqa: PLC0414
 from models.session_filter import SessionFilter as SessionFilter  # noqa: PLC0414
 from models.session_filter import described, filtered, kept, quarantined
+from models.sorting import Column, order_of
 from models.storage import hibernation, senders, task_owners
 from models.tables import Session, SessionAssignment, SessionQueue, User
 
 _PART = 500
+_ORDERS = {"name": Column(Session.name), "id": Column(Session.id)}
 _prepared = Prepared()
 
 
@@ -161,34 +163,46 @@ def ids_of(texts: Sequence[str]) -> dict[str, int]:
 def listing(
     chosen: SessionFilter | None = None,
     *,
-    after: str | None = None,
+    after: Any = None,
     limit: int = 100,
     owner: str = "",
+    sort: str = "name",
 ) -> Page:
-    """Return sessions with user, node and state, by name; of a prefix, by code points.
+    """Return sessions with user, node and state, by name or id; of a prefix, by code points.
 
-    ``owner``, a user's full name, limits them to that user's.
+    ``owner``, a user's full name, limits them to that user's. Raises UsageError for another
+    order than ``name`` of those of a prefix: no index has it.
     """
     chosen = chosen or SessionFilter()
+    column, backwards = order_of(sort, _ORDERS)
+    if chosen.prefix and sort != "name":
+        raise UsageError("Names that begin with a text are listed by name; leave out the order.")
 
     def made() -> Any:
         found = filtered(described(), chosen)
         return found.where(_owned_by(owner)) if owner else found
 
-    query = paging.Query(made, Session.name, by_code_points=bool(chosen.prefix))
+    query = paging.Query(made, column.key, by_code_points=bool(chosen.prefix))
     known = kept(chosen)
     if known is not None:
         shape, values = known
         if owner:
             values = [*values, owner]
         return paging.fetch_prepared(
-            query, _prepared, (shape, bool(owner)), values, after=after, limit=limit
+            query,
+            _prepared,
+            (shape, bool(owner), sort),
+            values,
+            after=after,
+            limit=limit,
+            newest_first=backwards,
         )
     return paging.fetch(
         query.make(),
-        Session.name,
+        column.key,
         after=after,
         limit=limit,
+        newest_first=backwards,
         by_code_points=query.by_code_points,
     )
 

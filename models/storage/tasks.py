@@ -16,14 +16,16 @@ import peewee
 from peewee import JOIN, fn
 
 from afx.errors import ConflictError, NotFoundError, UsageError
-from models import paging
+from models import sorting
 from models.base import execute, micros, transaction, utc_now
 from models.paging import Page
+from models.sorting import Column
 from models.states import TASK_STATES
 from models.tables import Session, WorkerTask
 from models.transitions import TASK, refuse, sources
 
 _PART = 400
+_ORDERS = {"id": Column(WorkerTask.id)}
 """Rows of one statement: SQLite takes 32,766 values."""
 FINISHED = ("succeeded", "failed", "cancelled")
 OPEN = ("waiting", "queued", "published", "running", "paused")
@@ -268,6 +270,7 @@ def listing(
     session: int | None = None,
     batch: int | None = None,
     user: int | None = None,
+    sort: str = "-id",
 ) -> Page:
     """Return tasks, the newest first; raises UsageError for an unknown state."""
     if state is not None and state not in TASK_STATES:
@@ -298,7 +301,7 @@ def listing(
     for column, value in chosen.items():
         if value is not None:
             query = query.where(column == value)
-    return paging.fetch(query, WorkerTask.id, after=before, limit=limit, newest_first=True)
+    return sorting.fetch(query, _ORDERS, sort, after=before, limit=limit)
 
 
 def counts(priority: int | None = None, user: int | None = None) -> dict[tuple[int, str], int]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import peewee
 from peewee import fn
 
 from afx.errors import ConflictError, UsageError, printable
-from models import names, paging
+from models import names, sorting
 from models.base import transaction
 from models.paging import Page
+from models.sorting import Column
 from models.storage import task_owners
 from models.tables import TIERS, Session, User
 
 LARGEST_SHARE = 100
+_ORDERS = {"name": Column(User.name), "id": Column(User.id)}
 
 
 def create(name: str, tier: str = "free") -> User:
@@ -82,14 +85,16 @@ def remove(user: User) -> None:
         raise ConflictError(f"User '{user.name}' owns sessions; remove them first.") from error
 
 
-def listing(*, after: str | None = None, limit: int = 100, tier: str | None = None) -> Page:
-    """Return users with their number of sessions, by name."""
+def listing(
+    *, after: Any = None, limit: int = 100, tier: str | None = None, sort: str = "name"
+) -> Page:
+    """Return users with their number of sessions, by name or by id."""
     owned = Session.select(fn.COUNT(Session.id)).where(Session.user == User.id)
     query = User.select(User.id, User.name, User.tier, owned.alias("sessions"), User.created_at)
     if tier is not None:
         _check_tier(tier)
         query = query.where(User.tier == tier)
-    return paging.fetch(query, User.name, after=after, limit=limit)
+    return sorting.fetch(query, _ORDERS, sort, after=after, limit=limit)
 
 
 def count_by_tier() -> dict[str, int]:

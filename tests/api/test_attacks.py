@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.api import TestedApi
-from support.dashboard import SAME, cookie_for
+from support.dashboard import SAME, act, cookie_for, signed_in
 
 from afx.api import cookies, gate
 from afx.operations import tokens
@@ -216,3 +216,33 @@ def test_an_unforeseen_error_tells_nothing(api: TestedApi, monkeypatch: pytest.M
     answer = api.get("/api/v1/users")
     assert (answer.status_code, answer.json()["type"]) == (500, "urn:afx:problem:internal")
     assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("site", "accepts", "compressed"),
+    [
+        ("same-origin", "gzip, br", True),
+        ("none", "gzip", True),
+        ("none", "br", False),
+        ("same-site", "gzip", False),
+        ("cross-site", "gzip", False),
+        ("", "gzip", False),
+    ],
+)
+def test_a_page_is_compressed_unless_another_site_has_it_asked_for(
+    api: TestedApi, site: str, accepts: str, compressed: bool
+) -> None:
+    """Lengths of compressed pages would tell a site what is on them (BREACH)."""
+    headers = signed_in(api, api.token("*")) | {"sec-fetch-site": site, "accept-encoding": accepts}
+    answer = api.get("/sessions?prefix=guessed", headers=headers, token="")
+    assert "guessed" in answer.text
+    assert (answer.headers.get("content-encoding") == "gzip") == compressed
+
+
+def test_a_page_that_shows_a_secret_is_not_compressed(api: TestedApi) -> None:
+    browser = signed_in(api, api.token("*")) | {"accept-encoding": "gzip"}
+    made = act(api, browser, "token.create", name="made", scopes="user:read", days="1")
+    for compressed in (False, True):  # it is shown once
+        answer = api.get(made.headers["location"], headers=browser, token="")
+        assert (answer.headers.get("content-encoding") == "gzip") == compressed
+        assert ('id="secret"' in answer.text) != compressed

@@ -88,8 +88,12 @@ def test_where_nothing_listens_a_sentence_says_so() -> None:
     ("command", "path"),
     [
         (("user", "list"), "/users"),
+        (("user", "list", "--sort", "-id"), "/users?sort=-id"),
+        (("session", "list", "--sort", "-name"), "/sessions?sort=-name"),
         (("session", "list"), "/sessions"),
         (("rule", "list"), "/rules"),
+        (("session", "change", "list"), "/session-changes"),
+        (("session", "change", "show", "1"), "/session-changes/1"),
         (("rule", "schema"), "/rule-schema"),
         (("proxy", "list"), "/proxies"),
         (("rule", "explain", "1"), "/rules/1/explanation"),
@@ -125,6 +129,9 @@ def test_the_command_line_and_the_api_agree_field_by_field(
         client.request("/users", {"name": f"both {path[1:]}"})
     if path in ("/tasks", "/tasks/1", "/tasks/1/steps"):
         client.request("/tasks", {"kind": "task.probe"})
+    if path.startswith("/session-changes"):
+        asked = client.request("/session-changes", {"verb": "wake", "everything": True})
+        assert client.finished(asked, 60).data["state"] == "done"
     if path == "/schedules":
         client.request("/schedules", {"name": "n", "cron": "0 3 * * *", "kind": "task.probe"})
     if path == "/proxies":
@@ -136,8 +143,10 @@ def test_the_command_line_and_the_api_agree_field_by_field(
     flags = () if path == "/rule-schema" else ("--json",)
     printed = json.loads(run(*command, *flags, **variables).stdout)
     assert printed or not path.startswith("/dead-letters")
-    found = client.get(path).data
-    rows = found["items"] if isinstance(found, dict) and "items" in found else found
+    place, _, order = path.partition("?sort=")
+    found = client.get(place, sort=order).data
+    is_page = isinstance(found, dict) and found.keys() == {"items", "next"}
+    rows = found["items"] if is_page else found
     if path == "/tokens":
         for it in (*printed, *rows):
             del it["last_used_at"]

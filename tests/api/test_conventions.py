@@ -47,6 +47,38 @@ def test_a_cursor_is_good_for_its_list_and_filters_only(api: TestedApi) -> None:
         assert (answer.status_code, answer.json()["type"]) == (400, "urn:afx:problem:bad-cursor")
 
 
+SORTED = {
+    "/api/v1/sessions": ("session", "name", "-name", "id", "-id"),
+    "/api/v1/users": ("user", "name", "-name", "id", "-id"),
+    "/api/v1/rules": ("rule", "id", "-id"),
+    "/api/v1/audit": ("audit", "id", "-id"),
+    "/api/v1/controls": ("control", "id", "-id"),
+    "/api/v1/tasks": ("task", "id", "-id"),
+    "/api/v1/overflow": ("overflow", "name", "-name", "since", "-since"),
+    "/api/v1/dead-letters": ("rule dead", "id", "-id", "last_at", "-last_at"),
+}
+
+
+@pytest.mark.parametrize("path", SORTED)
+def test_a_list_has_the_orders_that_the_schema_says_and_its_cursor_is_good_for_one(
+    api: TestedApi, path: str
+) -> None:
+    known = [it for it in SCHEMA["paths"][path]["get"]["parameters"] if it["name"] == "sort"]
+    assert known[0]["schema"]["enum"] == list(SORTED[path][1:])
+    for sort in SORTED[path][1:]:
+        answer = api.get(path, params={"sort": sort})
+        found = [it[sort.removeprefix("-")] for it in answer.json()["items"]]
+        assert answer.status_code == 200
+        assert found == sorted(found, reverse=sort.startswith("-"))
+    assert api.get(path, params={"sort": "login"}).status_code == 422
+    if cursor := api.get(path, params={"sort": "-id", "limit": 1}).json().get("next"):
+        for params in ({}, {"sort": "id"}):
+            answer = api.get(path, params={**params, "cursor": cursor})
+            assert answer.json()["type"] == "urn:afx:problem:bad-cursor"
+        more = api.get(path, params={"sort": "-id", "cursor": cursor, "limit": 1})
+        assert more.status_code == 200 and more.json()["items"]
+
+
 @pytest.mark.parametrize("change", ["x", "é", "A" * 999, "", "=", "AAAA"])
 def test_a_cursor_that_was_tampered_with_is_refused(api: TestedApi, change: str) -> None:
     cursor = api.get("/api/v1/users", params={"limit": 1}).json()["next"]

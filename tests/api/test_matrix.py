@@ -12,6 +12,8 @@ from support.held_messages import add_held_messages
 
 from afx.operations import controls, proxies, schedules, sessions, task_requests, tokens, webhooks
 from afx.operations.task_requests import TaskRequest
+from models.storage import session_changes
+from models.storage.session_changes import NewChange
 
 SCOPED = sorted(name for name, (_, _, it) in OPERATIONS.items() if "x-scope" in it)
 UNSCOPED = {"show_own_token", "search", "show_health", "show_readiness", "show_metrics"}
@@ -71,6 +73,10 @@ def things(api: TestedApi) -> dict[str, str]:
     add_dead_letters(rule)
     [held] = add_held_messages(api.servers.vault(), rule, "hello")
     api.token("user:read")
+    # A change of bob's sessions that does not go on: nothing makes its steps here.
+    bulk = session_changes.create(
+        NewChange(0, "token:bob", "bob", "pause", "", "", ("b-1",), 1, None)
+    )
     check = TaskRequest(kind="session.check", user="bob")
     [task] = task_requests.submit(api.context, check).ids
     schedules.add(api.context, "nightly", "0 3 * * *", check)
@@ -79,6 +85,7 @@ def things(api: TestedApi) -> dict[str, str]:
     proxies.add(api.context, "p", "http://127.0.0.1:1", requires={})
     return {
         "/users/{name}": "bob",
+        "/session-changes/{change_id}": str(bulk),
         "/sessions/{name}": "b-1",
         "/workers/{name}": "w1",
         "/tokens/{name}": "t0",
@@ -158,6 +165,7 @@ def test_a_customers_token_reaches_nothing_of_others(
     lists = {"list_sessions", "list_rules", "plan_rules", "apply_rules", "export_rules"}
     lists |= {
         "change_sessions",
+        "list_session_changes",
         "list_webhooks",
         "list_tasks",
         "list_schedules",

@@ -13,7 +13,7 @@ from support.dashboard import act, said, signed_in
 from afx.operations import rules
 from models.base import transaction
 from models.storage import rule_analytics
-from models.storage.rule_analytics import RuleCount
+from models.storage.rule_counts import RuleCount
 
 
 @pytest.fixture(scope="module")

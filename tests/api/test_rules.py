@@ -9,7 +9,7 @@ from support.api import TestedApi
 
 from models.base import transaction
 from models.storage import rule_analytics
-from models.storage.rule_analytics import RuleCount
+from models.storage.rule_counts import RuleCount
 
 ANY = {"if-match": "*"}
 

@@ -59,5 +59,6 @@ def test_every_endpoint_keeps_to_its_schema(server: Process) -> None:
 @pytest.mark.faults
 @pytest.mark.parametrize("seed", range(3))
 def test_every_endpoint_keeps_to_its_schema_whatever_is_sent(server: Process, seed: int) -> None:
-    flags = ("--max-examples", "60", "--seed", str(seed), "--workers", "2")
+    # One worker: two make CPython 3.11's parser fail, which Hypothesis describes lambdas by.
+    flags = ("--max-examples", "60", "--seed", str(seed))
     run(server, *flags, seconds=1_800)

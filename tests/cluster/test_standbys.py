@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import redis as redis_module
 
 from afx.cluster import keys, standbys
@@ -33,3 +35,17 @@ def test_what_is_no_list_of_standbys_is_replaced_and_never_trusted(
     assert len(found) <= 100 and all(it.isprintable() and len(it) <= 310 for it in found)
     standbys.note(redis, "b:2")
     assert standbys.read(redis) == ("a:1", "b:2")
+
+
+def test_a_redis_that_refuses_a_command_is_not_taken_for_one_that_is_away(
+    redis: redis_module.Redis,
+) -> None:
+    redis.execute_command("ACL", "SETUSER", "limited", "on", ">x", "~*", "+@all", "-time")
+    try:
+        with closing(redis.client()) as limited:
+            limited.execute_command("AUTH", "limited", "x")
+            standbys.note(limited, "a:1")
+            limited.connection.disconnect()
+    finally:
+        redis.execute_command("ACL", "DELUSER", "limited")
+    assert standbys.read(redis) == ()

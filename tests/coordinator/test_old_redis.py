@@ -55,8 +55,9 @@ def test_the_next_leader_waits_for_an_earlier_primary_as_long_as_one_that_dies_e
     begun = harness.now
     harness.until(lambda: running() == {session})
     assert harness.now - begun < 7.9, "reports were read"
-    assert cluster.last_run_id() == "the primary before"
     run_id = harness.leadership.run_id
+    # Nor does one know the primary before as the last, should it take its place back.
+    assert cluster.last_run_id() not in ("", "the primary before", run_id)
     harness.until(lambda: cluster.last_run_id() == run_id)
     assert harness.now - begun >= 7.9
     assert (

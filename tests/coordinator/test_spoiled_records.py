@@ -15,11 +15,13 @@ import pytest
 import redis as redis_module
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.specs import SIGNING_KEYS
 from support.term_harness import TermHarness, add, running
 
 from afx.app import context_for
 from afx.cluster import keys, quarantine, reports
 from afx.cluster.connection import connect
+from afx.cluster.generation_proof import prove
 from afx.config import load
 from afx.errors import FencedError
 from afx.operations import cluster as cluster_operations
@@ -35,6 +37,7 @@ OWN_KEYS = {
     keys.LEADER: "string",
     keys.TERM: "string",
     keys.GENERATION: "string",
+    keys.GENERATION_PROOF: "string",
     keys.CURSORS_COMPLETE: "string",
     keys.AUDIT_HEAD: "string",
     keys.WORKERS: "set",
@@ -65,6 +68,7 @@ WORKER_FIELDS = [
 VALUES: list[tuple[str, str]] = [
     ("string", keys.TERM),
     ("string", keys.GENERATION),
+    ("string", keys.GENERATION_PROOF),
     ("string", keys.CURSORS_COMPLETE),
     ("string", keys.AUDIT_HEAD),
     ("string", keys.REPORTS_REFUSED_COUNT),
@@ -233,8 +237,13 @@ def test_any_reports_end_no_control_plane(started: TermHarness, rows: list[Any])
 # --- counters ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", ["4000000000", "9007199254740991", "-5", "many", "1e9"])
-@pytest.mark.parametrize("counter", ["term", "generation"])
+_JUMPS = ["4000000000", "9007199254740991", "-5", "many", "1e9"]
+
+
+@pytest.mark.parametrize(
+    ("counter", "value"),
+    [*((it, value) for it in ("term", "generation") for value in _JUMPS), ("generation", "500")],
+)
 def test_a_counter_that_jumps_is_refused_and_reported(
     started: TermHarness, counter: str, value: str
 ) -> None:
@@ -253,6 +262,7 @@ def test_a_counter_that_is_ahead_of_a_restored_database_is_adopted(
     started: TermHarness, counter: str
 ) -> None:
     started.redis.set(f"afx:{counter}", 500)
+    started.redis.set(keys.GENERATION_PROOF, prove(SIGNING_KEYS, 500))
     started.change_leader()
     assert int(started.redis.get(f"afx:{counter}") or 0) == 501
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from models import base, paging
+from models.analytics_tables import WorkerAnalytics
 from models.storage import analytics, retention
 from models.storage.analytics import Retention, Sample
 from models.storage.retention import Kept
-from models.tables import WorkerAnalytics
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -80,6 +80,20 @@ def test_the_read_position_of_reports_is_invalid_in_another_redis(ids: list[int]
     assert (cluster.reports_read("two"), cluster.reports_read("one")) == ("4-0", "0")
 
 
+def test_a_redis_that_was_replaced_for_a_term_is_not_the_one_that_was_read(ids: list[int]) -> None:
+    cluster.begin_generation(7, run_id="one")
+    assert cluster.last_run_id() == ""
+    with base.transaction():
+        cluster.set_reports_read("one", "17-3")
+    cluster.begin_generation(8, run_id="one")
+    assert (cluster.last_run_id(), cluster.reports_read("one")) == ("one", "17-3")
+    cluster.begin_generation(9, run_id="two")
+    assert cluster.last_run_id() not in ("", "one", "two")
+    cluster.begin_generation(10, run_id="one")  # the replica was the primary for a moment
+    assert cluster.last_run_id() not in ("", "one", "two")
+    assert cluster.reports_read("one") == cluster.reports_read("two") == "0"
+
+
 def test_the_commits_of_leaders_are_counted_with_what_they_wrote(ids: list[int]) -> None:
     cluster.begin_generation(7)
     before = cluster.commits()

@@ -27,18 +27,6 @@ def test_a_key_is_taken_once_and_gives_the_answer_afterwards(token: int) -> None
     assert requests.claim(token, "k2", "d") is None
 
 
-def test_a_request_in_steps_is_under_way_until_it_has_its_answer(token: int) -> None:
-    assert requests.claim(token, "k", "d") is None
-    for step in ("1", "2"):
-        requests.note_progress(token, "k", step)
-        found = requests.claim(token, "k", "d")
-        assert found is not None and (found["status"], found["body"]) == (0, step)
-    requests.answer(token, "k", status=200, headers={}, body="all")
-    requests.note_progress(token, "k", "late")
-    found = requests.claim(token, "k", "d")
-    assert found is not None and (found["status"], found["body"]) == (200, "all")
-
-
 def test_a_key_is_free_again_after_a_day(token: int) -> None:
     requests.claim(token, "k", "d")
     ApiRequest.update(created_at=base.utc_now() - requests.KEPT - timedelta(seconds=1)).execute()

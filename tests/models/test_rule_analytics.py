@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from models.base import transaction
-from models.storage import rule_analytics, rules, sessions, users
-from models.storage.rule_analytics import DAY, HOUR, RuleCount
+from models.storage import message_minutes, rule_analytics, rule_counts, rules, sessions, users
+from models.storage.rule_analytics import DAY, HOUR
+from models.storage.rule_counts import RuleCount
 from models.storage.sessions import NewSession
 from models.tables import RuleAnalytics
 
@@ -85,6 +86,28 @@ def test_all_rules_together_have_sums_and_the_latencies_of_the_busiest(
     assert rule_analytics.total(NOW - TODAY) == RuleCount(0, 8, 2, 3, latencies={1: 7})
 
 
+def test_the_last_hour_is_an_hour_to_the_minute(made: list[Any]) -> None:
+    alice, bob = (it.id for it in made)
+    note(RuleCount(alice, 9, latencies={5: 9}), at=NOW - timedelta(minutes=61))
+    note(RuleCount(alice, 1, 2, latencies={1: 1}), at=NOW - timedelta(minutes=59))
+    note(RuleCount(bob, 4, dead=1, waits=2, waited_ms=3, latencies={1: 1, 7: 3}))
+    note(RuleCount(bob, 1, latencies={7: 1}), RuleCount(999, 50))
+    whole = RuleCount(0, 6, 2, 1, 2, 3, {1: 2, 7: 4})
+    assert message_minutes.total(NOW - TODAY) == whole
+    rules.remove(made[0])  # what was, was
+    assert message_minutes.total(NOW - TODAY) == whole
+    message_minutes.note(RuleCount(0, 1), NOW)
+    assert message_minutes.total(NOW).forwarded == 6
+
+
+def test_old_minutes_are_removed_a_few_at_a_time(made: list[Any]) -> None:
+    for age in range(6):
+        note(RuleCount(made[0].id, 1), at=NOW - timedelta(minutes=50 * age))
+    assert message_minutes.prune(1, now=NOW) == 1
+    assert message_minutes.prune(100, now=NOW) == 1
+    assert message_minutes.total(NOW - timedelta(days=9)).forwarded == 4
+
+
 def test_old_hours_and_days_are_removed_a_few_at_a_time(made: list[Any]) -> None:
     rule = made[0].id
     for age in range(4):
@@ -98,6 +121,6 @@ def test_old_hours_and_days_are_removed_a_few_at_a_time(made: list[Any]) -> None
 
 def test_latencies_are_stored_as_a_text_and_read_again() -> None:
     latencies = {0: 3, 19: 4, 7: 1}
-    assert rule_analytics.encode(latencies) == "0:3,7:1,19:4"
-    assert rule_analytics.decode("0:3,7:1,19:4") == latencies
-    assert rule_analytics.decode("") == {}
+    assert rule_counts.encode(latencies) == "0:3,7:1,19:4"
+    assert rule_counts.decode("0:3,7:1,19:4") == latencies
+    assert rule_counts.decode("") == {}

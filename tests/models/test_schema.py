@@ -11,7 +11,7 @@ import peewee
 import pytest
 
 from afx.errors import AfxError
-from models import base, schema, tables
+from models import analytics_tables, base, schema, tables
 
 
 def shape(database: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_each_migration_goes_down_and_up_with_data_in_it(database: Any) -> None:
     tables.WorkerControl.create(kind="move", subject="session", session=session, actor="me")
     tables.WorkerTask.create(kind="export", session=session, arguments="{}")
     for span in (0, 60):
-        tables.WorkerAnalytics.create(
+        analytics_tables.WorkerAnalytics.create(
             worker="w1",
             span=span,
             rss=1,
@@ -119,7 +119,7 @@ def test_each_migration_goes_down_and_up_with_data_in_it(database: Any) -> None:
     schema.check()
     assert tables.Rule.get().name == "rule-1"
     assert tables.ClusterState.get_by_id(1).next_session == 2
-    assert tables.WorkerAnalytics.get().rss_max == 1
+    assert analytics_tables.WorkerAnalytics.get().rss_max == 1
     assert schema.downgrade(names[0]) == names[::-1]
     assert schema.upgrade() == names
 

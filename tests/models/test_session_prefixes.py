@@ -74,7 +74,7 @@ def test_postgres_finds_a_prefix_by_an_index_in_its_order(database: Any, after: 
         return
     chosen = SessionFilter(prefix="ab")
     sessions.listing(chosen, after=after, limit=20)
-    known = sessions._prepared._known[("prefix", False), after is None, 20]
+    known = sessions._prepared._known[("prefix", False, "name"), after is None, 20]
     values = [*known.fixed, "ab%", *([] if after is None else [after])]
     with base.transaction():
         for it in ("seqscan", "sort", "bitmapscan"):

@@ -24,9 +24,9 @@ from afx.node.backfill_state import Backfill, Range, Stage, take_backfills
 from afx.node.backfilling import covers
 from afx.node.backfills import Backfills
 from afx.node.copy_judge import Passed
-from afx.node.outbox import Reference
 from afx.node.outboxes import Outboxes
 from afx.node.postponed import Postponed
+from afx.node.references import Reference
 from afx.tasks.kinds import rule_replay
 from afx.telegram.session import MalformedPositionError
 

@@ -12,7 +12,7 @@ from support.sessions import one_rule, say, texts
 
 from afx.forwarding.caps import compile_caps
 from afx.node.cap_counts import CapCounts
-from afx.node.outbox import Reference, decode, encode
+from afx.node.references import Reference, decode, encode
 from afx.reasons import TroubleReason
 from afx.sandbox.judge.flow import delete
 from afx.telegram.session import MalformedPositionError

@@ -10,7 +10,7 @@ from support.sessions import say, texts
 
 from afx.coordinator.checkpoints import _FIELD
 from afx.node.digested import Digested
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 from afx.sandbox.judge.flow import delete, edit
 from afx.telegram.session import MalformedPositionError
 

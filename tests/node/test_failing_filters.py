@@ -13,7 +13,7 @@ from support.sessions import one_rule, say, texts
 from afx.forwarding.facts import Facts
 from afx.forwarding.rules import Route, accepting
 from afx.node import closed_routes
-from afx.node.outbox import Reference, decode, encode
+from afx.node.references import Reference, decode, encode
 from afx.reasons import DeadReason
 
 FILTER = {"filter": {"contains": ["any"]}}

@@ -6,7 +6,8 @@ from afx.forwarding.changes import Change
 from afx.forwarding.pipeline import Delivery, Incoming, Op
 from afx.forwarding.rules import Route
 from afx.node.followed import edit_of, followed
-from afx.node.outbox import Outbox, Reference, decode, encode
+from afx.node.outbox import Outbox
+from afx.node.references import Reference, decode, encode
 
 CHANNEL, GROUP, FRIEND, TO = -1_000_000_000_005, -5, 7, -1_000_000_000_006
 

@@ -9,7 +9,7 @@ import pytest
 from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery, Op
 from afx.node.lane_queue import LaneQueue
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 from afx.telegram.boxes import Box, Ticket
 
 SOURCE, TO = -1_000_000_000_005, -1_000_000_000_006

@@ -8,7 +8,7 @@ from afx.forwarding.digests import digest_id
 from afx.forwarding.pipeline import Incoming, Part, random_id
 from afx.forwarding.rules import ResolvedRule, compile_routes
 from afx.node.loop_guard import LoopGuard
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 
 A, B, OTHER, FAR = -1001, -1002, -1003, -1004
 

@@ -11,8 +11,8 @@ from afx.cluster.links import CopyRoute
 from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committed
 from afx.node.made_links import MadeLinks
-from afx.node.outbox import Reference
 from afx.node.progress import Link
+from afx.node.references import Reference
 
 
 class Bench:

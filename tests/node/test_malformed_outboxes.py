@@ -10,8 +10,8 @@ import redis as redis_module
 from afx.cluster import keys
 from afx.cluster.connection import connect_async
 from afx.node.guarded_chats import GuardedChats
-from afx.node.outbox import decode
 from afx.node.redis_trouble import RedisTrouble
+from afx.node.references import decode
 from afx.telegram.session import MalformedPositionError
 
 A, B = -1_000_000_000_001, -1_000_000_000_002

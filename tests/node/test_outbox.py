@@ -18,9 +18,10 @@ from afx.coordinator.checkpoints import _FIELD
 from afx.forwarding.pipeline import Delivery, Op
 from afx.forwarding.rules import Mode
 from afx.node import lane, lane_sender
-from afx.node.outbox import Outbox, Reference, decode, encode
+from afx.node.outbox import Outbox
 from afx.node.outboxes import load
 from afx.node.preparation import StartError
+from afx.node.references import Reference, decode, encode
 from afx.node.session import HostedSession
 from afx.sandbox.telegram.peers import Channel
 from afx.telegram.session import MalformedPositionError

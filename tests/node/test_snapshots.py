@@ -17,7 +17,7 @@ from afx.forwarding.options import Options, sentences
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route
 from afx.node import snapshots
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 from afx.node.session import HostedSession
 from afx.node.snapshots import Snapshots, keeps_content
 from afx.reasons import DeadReason, TroubleReason

@@ -13,7 +13,7 @@ from afx.forwarding.pipeline import Delivery
 from afx.node import lane_queue, queue_filler
 from afx.node.lane_queue import ALBUM_SECONDS, LaneQueue
 from afx.node.lane_sender import LaneSender
-from afx.node.outbox import Reference
+from afx.node.references import Reference
 from afx.sandbox.telegram.peers import Channel
 from afx.telegram.boxes import Box, Ticket
 from afx.telegram.sender import requests

@@ -74,7 +74,6 @@ def operations() -> dict[str, Callable[..., Any]]:
 
 def test_every_public_function_that_takes_a_context_is_an_operation() -> None:
     helpers = {
-        "answers.next_step",
         "answers.once",
         "search.find",
         "changes.change",

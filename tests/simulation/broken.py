@@ -210,8 +210,8 @@ def _missing_is_dead(self: FailureDetector, nodes: Any, owners: Any, now: float)
 
 
 def _settled_at_once(inner: Any) -> Any:
-    def begin(*arguments: Any) -> tuple[int, float]:
-        return inner(*arguments)[0], 0.0
+    def begin(*arguments: Any) -> Any:
+        return replace(inner(*arguments), unsettled_seconds=0.0)
 
     return begin
 

@@ -1,6 +1,6 @@
 """Random schedules of a whole cluster of the real code: no session is ever live twice.
 
-``AFX_SCHEDULES`` sets how many (everyday 300, nightly 10,000). ``AFX_SEED`` runs one of
+``AFX_SCHEDULES`` sets how many (everyday 200, nightly 10,000). ``AFX_SEED`` runs one of
 them with its trace; ``AFX_RULE`` names a rule of ``broken.py`` that is left out meanwhile.
 """
 
@@ -11,7 +11,7 @@ import os
 import pytest
 from simulation.runner import Runner, replay
 
-SCHEDULES = int(os.environ.get("AFX_SCHEDULES", "300"))
+SCHEDULES = int(os.environ.get("AFX_SCHEDULES", "200"))
 SEED = os.environ.get("AFX_SEED", "")
 PARTS = 10
 

@@ -12,9 +12,9 @@ from afx.forwarding.caps import Caps
 from afx.forwarding.options import Options
 from afx.forwarding.pipeline import Delivery, Incoming
 from afx.forwarding.rules import Route
-from afx.node.outbox import Reference
 from afx.node.outboxes import Outboxes
 from afx.node.postponed import Postponed
+from afx.node.references import Reference
 
 SOURCE, TO = -1_000_000_000_005, -1_000_000_000_006
 START = datetime(2026, 3, 6, 20, 10, tzinfo=UTC).timestamp()

@@ -19,6 +19,9 @@ from afx.operations.sessions import SessionFilter
 
 router = APIRouter(include_in_schema=False)
 _EVENTS = 8
+_EVENTS_READ = 200
+_NO_NEWS = "controls"
+"""The kind of event that says no more than that a page is to be refreshed."""
 _TROUBLED = 6
 _LATELY = timedelta(hours=1)
 _KEPT_SECONDS = 10.0
@@ -38,13 +41,14 @@ async def show_overview(request: Request) -> Response:
         kept = api_of(request).kept
         status = kept.get("status", lambda: cluster.status(context))
         nodes = sorted(activity(request, context), key=_trouble_first)
+        recent = cluster.recent_events(context, _EVENTS_READ)
         troubled = sessions.listing(context, SessionFilter(troubled=True), limit=_TROUBLED).rows
         return {
             "status": status,
             "verdict": judge(status),
             "nodes": nodes,
             "troubled": troubled if context.actor.may("session:read") else (),
-            "events": cluster.recent_events(context, _EVENTS),
+            "events": [it for it in recent if it.get("kind") != _NO_NEWS][:_EVENTS],
             **_messages(request, context),
             "standbys": kept.get("coordinators", lambda: coordinators.status(context)).standbys
             if context.actor.may("coordinator:read")
@@ -56,7 +60,7 @@ async def show_overview(request: Request) -> Response:
 
 
 def _messages(request: Request, context: Context) -> dict[str, Any]:
-    """Return what became of messages and tasks lately; of an hour at least, two at most."""
+    """Return what became of messages and tasks in the last hour."""
     if not context.actor.may("analytics:read"):
         return {"figures": None, "failed_tasks": 0}
     kept, since = api_of(request).kept, datetime.now(UTC) - _LATELY
@@ -66,7 +70,7 @@ def _messages(request: Request, context: Context) -> dict[str, Any]:
         failed = sum(it.tasks_failed for it in rows)
         return cluster_analytics.messages(context, since), failed
 
-    # They are sums of hours: who has just changed something does not look for it here.
+    # They are sums of an hour: who has just changed something does not look for it here.
     figures, failed = kept.get("lately", read, least=_KEPT_SECONDS, until_changed=False)
     return {"figures": figures, "failed_tasks": failed}
 

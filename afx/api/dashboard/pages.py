@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from afx.errors import AfxError
 from afx.operations.context import Context
 
 MOST_ROWS = 50
+_OWN = ("same-origin", "none")
+"""Where a request is from that may get a compressed page: this server's pages, or the person."""
+_LEAST_COMPRESSED = 2_000
+_LEVEL = 4
 
 environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -55,20 +60,40 @@ async def page(
     api, token = api_of(request), token_of(request)
     threads, key = api.threads, request.query_params.get("said", "")
 
-    def work() -> tuple[int, str]:
-        shared["said"] = api.messages.take(token.id, key) if key else None
+    def work() -> Response:
+        shared["said"] = said = api.messages.take(token.id, key) if key else None
+        status = 200
         try:
-            return 200, environment.get_template(template).render(**shared, **read(context))
+            text = environment.get_template(template).render(**shared, **read(context))
         except AfxError as error:
             kind = problems.kind_of(error)
+            status = kind.status
             text = environment.get_template("error.html").render(
                 **shared, kind=kind, detail=str(error), request_id=request.state.request
             )
-            return kind.status, text
+        return _answer(request, text, status, has_secret=bool(said and said.secret))
 
-    run = threads.long if takes_long else threads.read
-    status, text = await run(work)
-    return HTMLResponse(text, status)
+    return await (threads.long if takes_long else threads.read)(work)
+
+
+def _answer(request: Request, text: str, status: int, *, has_secret: bool) -> Response:
+    """Return a page, compressed where its length tells a stranger nothing.
+
+    A page repeats parts of its address. Who could make a browser ask for many addresses, and
+    see how long the compressed answers are, could guess what else is on the page (BREACH,
+    https://breachattack.com): what another site has a browser ask for is not compressed, nor a
+    page that shows a secret.
+    """
+    headers = request.headers
+    if (
+        has_secret
+        or len(text) < _LEAST_COMPRESSED
+        or headers.get("sec-fetch-site") not in _OWN
+        or "gzip" not in headers.get("accept-encoding", "")
+    ):
+        return HTMLResponse(text, status)
+    content = gzip.compress(text.encode(), _LEVEL, mtime=0)
+    return HTMLResponse(content, status, {"content-encoding": "gzip"})
 
 
 async def back(request: Request, place: str, said: Said) -> Response:

@@ -59,7 +59,7 @@ FOR_SESSIONS = (
         flag="--session",
     ),
     Field("user", "Or all sessions of a user", required=False, flag="--user"),
-    Field("every", "Or all sessions", "check", required=False, flag="--all"),
+    Field("every", "Or all sessions", "check", required=False, flag="--all", to="every_session"),
     Field(
         "priority",
         "Priority",
@@ -85,13 +85,14 @@ _ONCE = (
         required=False,
         flag="--newest",
     ),
-    Field("delay_seconds", "Begin after, seconds", required=False, flag="--delay"),
+    Field("delay_seconds", "Begin after, seconds", required=False, flag="--delay", shape="number"),
     Field(
         "start_within_seconds",
         "Cancel it if it has not started after, seconds",
         required=False,
         hint="Empty: it may wait.",
         flag="--within",
+        shape="number",
     ),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from afx.api.replies import change, one, page
-from afx.api.routes.endpoint import Cursor, Limit, Number, PageOf, endpoint
+from afx.api.routes.endpoint import ORDER, ById, Cursor, Limit, Number, PageOf, endpoint
 from afx.operations import controls, overflow, scaling
 from afx.operations.context import Context
 from afx.operations.controls import ControlRow
@@ -33,12 +33,13 @@ async def list_controls(
     limit: Limit = 100,
     worker: Annotated[str | None, Query(max_length=100)] = None,
     open_only: bool = False,
+    sort: ById = "-id",
 ) -> Response:
     """List controls, the newest first."""
     return await page(
         request,
         lambda context, after: controls.listing(
-            context, after=after, limit=limit, worker=worker, only_open=open_only
+            context, after=after, limit=limit, worker=worker, only_open=open_only, sort=sort
         ),
         cursor,
     )
@@ -61,11 +62,16 @@ async def cancel_control(request: Request, control_id: Number) -> Response:
 
 
 @endpoint(router, "GET", "/overflow", overflow.listing, model=PageOf[OverflowRow])
-async def list_overflow(request: Request, cursor: Cursor = None, limit: Limit = 100) -> Response:
+async def list_overflow(
+    request: Request,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+    sort: Annotated[Literal["name", "-name", "since", "-since"], ORDER] = "name",
+) -> Response:
     """List the sessions that fit on no node and wait, by name."""
     return await page(
         request,
-        lambda context, after: overflow.listing(context, after=after, limit=limit),
+        lambda context, after: overflow.listing(context, after=after, limit=limit, sort=sort),
         cursor,
     )
 

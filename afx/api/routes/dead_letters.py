@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from afx.api.replies import change, page, plain
-from afx.api.routes.endpoint import Body, Cursor, Limit, Number, PageOf, endpoint
+from afx.api.routes.endpoint import ORDER, Body, Cursor, Limit, Number, PageOf, endpoint
 from afx.operations import dead_letters
 from afx.operations.context import Context
 from afx.operations.dead_letters import Chosen, DeadCount, DeadReason, DeadRow
@@ -60,12 +60,13 @@ async def list_dead_letters(
     limit: Limit = 100,
     rule: OfRule = None,
     reason: DeadReason | None = None,
+    sort: Annotated[Literal["id", "-id", "last_at", "-last_at"], ORDER] = "id",
 ) -> Response:
     """List what could not be delivered: up to 256 neighbouring messages of a route in each row."""
     return await page(
         request,
         lambda context, after: dead_letters.listing(
-            context, after=after, limit=limit, rule=rule, reason=reason
+            context, after=after, limit=limit, rule=rule, reason=reason, sort=sort
         ),
         cursor,
     )

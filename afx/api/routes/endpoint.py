@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +22,9 @@ Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="Rows of the page, 
 Cursor = Annotated[
     str | None, Query(max_length=1_000, description="The `next` of the page before.")
 ]
+ORDER = Query(description="The order; a dash before it reverses it.")
+ById = Annotated[Literal["id", "-id"], ORDER]
+ByName = Annotated[Literal["name", "-name", "id", "-id"], ORDER]
 Hours = Annotated[float, Query(gt=0, le=24 * 400, description="How long ago it begins.")]
 Number = Annotated[int, Path(ge=1, lt=2**31)]
 Name = Annotated[str, Path(min_length=1, max_length=100, description="The whole name, or the id.")]

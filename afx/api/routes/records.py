@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from afx.api.hub import MOST_CLIENTS, TOPICS
 from afx.api.replies import change, page, plain
-from afx.api.routes.endpoint import Cursor, Hours, Limit, PageOf, endpoint
+from afx.api.routes.endpoint import ById, Cursor, Hours, Limit, PageOf, endpoint
 from afx.api.state import api_of, context_of, token_of
 from afx.api.threads import BusyError
 from afx.errors import UsageError
@@ -159,12 +159,13 @@ async def list_audit(
     actor: Text = None,
     action: Text = None,
     target: Text = None,
+    sort: ById = "-id",
 ) -> Response:
     """List entries of the audit log, the newest first; `action` may be a beginning."""
     return await page(
         request,
         lambda context, after: audit_log.listing(
-            context, after=after, limit=limit, actor=actor, action=action, target=target
+            context, after=after, limit=limit, actor=actor, action=action, target=target, sort=sort
         ),
         cursor,
     )

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from afx.api.replies import change, one, page, plain, shown
-from afx.api.routes.endpoint import Body, Cursor, Hours, Limit, Number, PageOf, endpoint
+from afx.api.routes.endpoint import Body, ById, Cursor, Hours, Limit, Number, PageOf, endpoint
 from afx.api.state import api_of, context_of
 from afx.operations import rule_digests, rule_figures, rule_files, rules
 from afx.operations.context import Context
@@ -91,12 +91,13 @@ async def list_rules(
     limit: Limit = 100,
     session: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
     enabled: bool | None = None,
+    sort: ById = "id",
 ) -> Response:
     """List rules with their sessions' names, by id."""
     return await page(
         request,
         lambda context, after: rules.listing(
-            context, after=after, limit=limit, session=session, enabled=enabled
+            context, after=after, limit=limit, session=session, enabled=enabled, sort=sort
         ),
         cursor,
     )

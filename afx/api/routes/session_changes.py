@@ -1,12 +1,9 @@
-"""Changes of many sessions: in steps, between which others may change something."""
+"""Changes of many sessions: each is a thing of its own, which goes on by itself."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial
+import time
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -14,17 +11,20 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from afx.api.replies import dumps, key_of, note_change, respond
-from afx.api.routes.endpoint import Body, endpoint
+from afx.api.replies import JSON, change, dumps, one, page
+from afx.api.routes.controls import Said
+from afx.api.routes.endpoint import Body, ById, Cursor, Limit, Number, PageOf, endpoint
+from afx.api.routes.requested import waits_for
 from afx.api.routes.sessions import Filter
-from afx.api.state import api_of, context_of
-from afx.operations import answers, session_bulk
-from afx.operations.answers import Answer
+from afx.api.state import api_of, context_of, token_of
+from afx.operations import session_bulk, session_changes
 from afx.operations.context import Context
-from afx.operations.session_bulk import BulkItem, BulkPlan, BulkResult, Verb
+from afx.operations.session_bulk import Verb
+from afx.operations.session_changes import ChangeDetail, ChangeRow
 from afx.operations.sessions import SessionFilter
 
 router = APIRouter(tags=["sessions"])
+_POLL_SECONDS = 0.1
 
 
 class BulkChange(Body):
@@ -43,79 +43,102 @@ class BulkChange(Body):
     )
 
 
-@dataclass(slots=True, frozen=True)
-class Progress:
-    """How far a change of many sessions has come."""
-
-    plan: BulkPlan
-    items: tuple[BulkItem, ...] = ()
-
-    def text(self) -> str:
-        """Return it as JSON."""
-        return json.dumps(asdict(self))
-
-    @staticmethod
-    def of(text: str) -> Progress:
-        """Return what ``text`` made a text of."""
-        read = json.loads(text)
-        items = tuple(BulkItem(**it) for it in read["items"])
-        return Progress(BulkPlan(**read["plan"]), items)
+@endpoint(router, "GET", "/session-changes", session_changes.listing, model=PageOf[ChangeRow])
+async def list_session_changes(
+    request: Request, cursor: Cursor = None, limit: Limit = 100, sort: ById = "-id"
+) -> Response:
+    """List changes of many sessions and how far each has come, the newest first."""
+    return await page(
+        request,
+        lambda context, after: session_changes.listing(
+            context, after=after, limit=limit, sort=sort
+        ),
+        cursor,
+    )
 
 
-@endpoint(router, "POST", "/session-changes", session_bulk.change, model=BulkResult)
+@endpoint(
+    router,
+    "POST",
+    "/session-changes",
+    session_changes.request,
+    model=ChangeDetail,
+    status=202,
+    waits=True,
+)
 async def change_sessions(request: Request, body: BulkChange) -> Response:
     """Pause, resume, hibernate, wake, move or remove many sessions; each has its own control.
 
-    A dry run says how many there are, and what would be refused. With an Idempotency-Key a
-    repetition goes on where the first request ended, if that was before its end.
+    It goes on by itself, in steps between which others may change something, and over a
+    restart of the API. A dry run says what would come of each.
     """
-    api = api_of(request)
-    context = context_of(request, changes=True)
-    begin, step = partial(_begin, context, body), partial(_step, context)
-    key = key_of(request, context)
-    progress: Progress | None = None
-    answer: Answer | None = None
-    while answer is None:
-        if key is None:
-            outcome = await api.threads.change(partial(_first_or_next, begin, step, progress))
-            progress, answer = (None, outcome) if isinstance(outcome, Answer) else (outcome, None)
-        else:
-            stored = Progress.text, Progress.of
-            work = partial(answers.next_step, context, *key, begin=begin, step=step, stored=stored)
-            answer = await api.threads.change(work)
-        if answer is None:
-            await asyncio.sleep(session_bulk.PAUSE_SECONDS)
-    api.kept.forget()
-    note_change(request, answer)
-    return respond(answer)
-
-
-def _first_or_next(
-    begin: Callable[[], Progress],
-    step: Callable[[Progress], Progress | Answer],
-    progress: Progress | None,
-) -> Progress | Answer:
-    return step(begin() if progress is None else progress)
-
-
-def _begin(context: Context, body: BulkChange) -> Progress:
+    token = token_of(request)
     chosen = None if body.filter is None else SessionFilter(**body.filter.model_dump())
-    plan = session_bulk.plan(
-        context,
-        body.verb,
-        chosen,
-        names=body.sessions,
-        everything=body.everything,
-        node=body.node,
-        limit=body.limit,
-        after=body.after,
+
+    def make(context: Context) -> ChangeDetail:
+        plan = session_bulk.plan(
+            context,
+            body.verb,
+            chosen,
+            names=body.sessions,
+            everything=body.everything,
+            node=body.node,
+            limit=body.limit,
+            after=body.after,
+        )
+        return session_changes.request(context, plan, token.id)
+
+    response = await change(
+        request,
+        make,
+        status=202,
+        location=lambda it: f"/api/v1/session-changes/{it.id}",
+        shows_dry_run=True,
     )
-    return Progress(plan)
+    seconds = waits_for(request)
+    if response.status_code != 202:
+        return response
+    api_of(request).changes.ask()
+    if seconds is None or not token.actor.may("session:read"):
+        return response
+    return await _waited(request, response.headers["location"], seconds)
 
 
-def _step(context: Context, progress: Progress) -> Progress | Answer:
-    plan, items = progress.plan, progress.items
-    items = (*items, *session_bulk.carry_out(context, plan, len(items)))
-    if len(items) < len(plan.names):
-        return Progress(plan, items)
-    return Answer(200, dumps(plan.result(items, dry_run=context.dry_run)))
+@endpoint(
+    router,
+    "GET",
+    "/session-changes/{change_id}",
+    session_changes.show,
+    model=ChangeDetail,
+    one=True,
+)
+async def show_session_change(request: Request, change_id: Number) -> Response:
+    """Show a change of many sessions, and what came of each session."""
+    return await one(request, lambda context: session_changes.show(context, change_id))
+
+
+@endpoint(router, "DELETE", "/session-changes/{change_id}", session_changes.cancel, model=Said)
+async def cancel_session_change(request: Request, change_id: Number) -> Response:
+    """Cancel a change that is not finished; what was requested so far stays."""
+
+    def make(context: Context) -> dict[str, str]:
+        return {"detail": session_changes.cancel(context, change_id)}
+
+    return await change(request, make)
+
+
+async def _waited(request: Request, location: str, seconds: float) -> Response:
+    until = time.monotonic() + seconds
+    context, number = context_of(request), int(location.rpartition("/")[2])
+    read = api_of(request).threads.read
+    while True:
+        found = await read(lambda: session_changes.show(context, number))
+        ended = found.state != "running"
+        if ended or time.monotonic() >= until:
+            return Response(
+                dumps(found),
+                status_code=200 if ended else 202,
+                headers={"location": location, "preference-applied": "wait"},
+                media_type=JSON,
+            )
+        await asyncio.sleep(_POLL_SECONDS)

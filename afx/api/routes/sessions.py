@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from afx.api.replies import change, one, page, plain, shown
-from afx.api.routes.endpoint import Body, Cursor, Limit, Name, PageOf, endpoint
+from afx.api.routes.endpoint import Body, ByName, Cursor, Limit, Name, PageOf, endpoint
 from afx.api.routes.requested import RequestedModel, request_control
 from afx.operations import logins, placing, session_budgets, sessions
 from afx.operations.context import Context
@@ -105,12 +105,15 @@ async def list_sessions(
         str | None, Query(pattern=_LABEL, description="KEY=VALUE that it requires of its node.")
     ] = None,
     health: HealthName | None = None,
+    sort: ByName = "name",
 ) -> Response:
     """List sessions with user, node and state, by name."""
     chosen = SessionFilter(user, tier, node, state, troubled, prefix, label, health)
     return await page(
         request,
-        lambda context, after: sessions.listing(context, chosen, after=after, limit=limit),
+        lambda context, after: sessions.listing(
+            context, chosen, after=after, limit=limit, sort=sort
+        ),
         cursor,
     )
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from afx.api.replies import JSON, change, dumps, one, page, plain
 from afx.api.routes.controls import Said
-from afx.api.routes.endpoint import Body, Cursor, Limit, Number, PageOf, endpoint
+from afx.api.routes.endpoint import Body, ById, Cursor, Limit, Number, PageOf, endpoint
 from afx.api.routes.requested import waits_for
 from afx.api.state import api_of, context_of
 from afx.operations import task_requests, task_times, tasks
@@ -126,6 +126,7 @@ async def list_tasks(
     state: State | None = None,
     session: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
     batch: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
+    sort: ById = "-id",
 ) -> Response:
     """List tasks, the newest first."""
     return await page(
@@ -138,6 +139,7 @@ async def list_tasks(
             state=state,
             session=session,
             batch=batch,
+            sort=sort,
         ),
         cursor,
     )

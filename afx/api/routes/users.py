@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from afx.api.replies import change, one, page, shown
-from afx.api.routes.endpoint import Body, Cursor, Limit, Name, PageOf, endpoint
+from afx.api.routes.endpoint import Body, ByName, Cursor, Limit, Name, PageOf, endpoint
 from afx.api.state import api_of
 from afx.operations import users
 from afx.operations.context import Context
@@ -42,7 +42,11 @@ class UserChange(Body):
 
 @endpoint(router, "GET", "/users", users.listing, model=PageOf[UserRow])
 async def list_users(
-    request: Request, cursor: Cursor = None, limit: Limit = 100, tier: Tier | None = None
+    request: Request,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+    tier: Tier | None = None,
+    sort: ByName = "name",
 ) -> Response:
     """List users with their number of sessions, by name."""
     kept = api_of(request).kept
@@ -50,8 +54,8 @@ async def list_users(
     def read(context: Context, after: Any) -> Page[UserRow]:
         # Counting the sessions of each user takes its time.
         return kept.get(
-            f"users {limit} {tier} {after}",
-            lambda: users.listing(context, after=after, limit=limit, tier=tier),
+            f"users {limit} {tier} {sort} {after}",
+            lambda: users.listing(context, after=after, limit=limit, tier=tier, sort=sort),
         )
 
     return await page(request, read, cursor)

@@ -2,7 +2,8 @@
 
 Terms are below 2^53, generations below 2^21 (see ``epochs.py``): a counter that was set
 high by mistake, or by another writer of Redis, would leave none above it. Terms are checked
-where they begin, in ``lua/lead.lua``, epochs also in ``lua/spoiled.lua``.
+where they begin, in ``lua/lead.lua``, epochs also in ``lua/spoiled.lua``; generations need a
+proof (``counters_in_redis.py``).
 """
 
 from __future__ import annotations
@@ -10,12 +11,7 @@ from __future__ import annotations
 from afx.coordinator.decisions.epochs import COUNTER_BITS, EPOCH_MAX
 
 GENERATION_JUMP = 2**14
-"""How far Redis may be ahead of a database that was restored from a backup."""
-
-
-def is_credible_generation(generation: int, in_sql: int) -> bool:
-    """Return whether Redis may know this generation when SQL knows that one."""
-    return 0 <= generation <= in_sql + GENERATION_JUMP
+"""How far a node may be ahead of a database that was restored from a backup."""
 
 
 def epoch_limit(epoch: int) -> int:
