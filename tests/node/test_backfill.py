@@ -29,10 +29,10 @@ def old(count: int) -> list[str]:
 
 
 async def begun(session: HostedSession, run: ReplayRun) -> asyncio.Task[Any]:
-    """Start a replay; returns once it is known what is old."""
+    """Start a replay; returns once the session has it, and its last message is chosen."""
     task = asyncio.create_task(rule_replay.run(run, ALL))  # type: ignore[arg-type]
-    them = session.forwarder.later.backfills
-    await until(lambda: (them and all(it.is_frozen for it in them)) or task.done())
+    known = session.forwarder.later.backfills
+    await until(lambda: any(it.is_frozen for it in known) or task.done())
     return task
 
 
