@@ -227,6 +227,30 @@ def cancel(
 
 
 @app.command()
+@shared("database_url", change=True)
+def pause(invocation: Invocation, task_id: TaskId) -> None:
+    """Pause a task, also one that runs: it keeps its place until it is resumed.
+
+    Example:  afx task pause 12
+    """
+    from afx.operations import tasks
+
+    invocation.say(tasks.pause(invocation.context, task_id))
+
+
+@app.command()
+@shared("database_url", change=True)
+def resume(invocation: Invocation, task_id: TaskId) -> None:
+    """Resume a paused task: it goes on where it was.
+
+    Example:  afx task resume 12
+    """
+    from afx.operations import tasks
+
+    invocation.say(tasks.resume(invocation.context, task_id))
+
+
+@app.command()
 @shared("json")
 def kinds(invocation: Invocation) -> None:
     """List the kinds of tasks, with their arguments.

@@ -206,6 +206,9 @@ class LaneSender:
         destination = self._outbox.destination
         for index, ((delivery, _), outcome) in enumerate(zip(batch, outcomes, strict=True)):
             if outcome.result == "wait":
+                is_refused = all(it.result in ("wait", "again") for it in outcomes[index:])
+                if is_refused and not self._owner.pools.has(delivery):
+                    self._queue.note_refused()
                 self._owner.told_to_wait(destination, outcome)
                 return False
             if outcome.result == "failed":

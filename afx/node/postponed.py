@@ -300,11 +300,15 @@ class Postponed:
         return max(0.0, quiet - now, self.gate.counts.closed_until(rule, destination) - now)
 
     def let_go(self, it: Backfill) -> None:
-        """Let what waits behind old messages follow, without what is one of those."""
+        """Let what waits behind old messages follow, without what is one of those.
+
+        What was read was put into the outbox, if it was to be sent: the second one would take
+        the edits that come before it is its turn, and settle as known without making them.
+        """
         waiting = self._queues.get((f"s{it.rule}", it.destination))
-        if waiting and it.doubles:
-            waiting.drop(lambda one: one.op == "send" and (one.source, one.message) in it.doubles)
-            it.doubles.clear()
+        if waiting:
+            waiting.drop(lambda one: one.op == "send" and it.has_read(one.source, one.message))
+        it.doubles.clear()
         self._arm()
 
     def _arm(self) -> None:
