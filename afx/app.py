@@ -64,7 +64,7 @@ class SignedIn:
 
 def opened(**flags: Any) -> ProcessServers:
     """Return the servers that the settings and the given flags name; None: not given."""
-    return ProcessServers(load(**flags))
+    return ProcessServers(load(**flags), alone=True)
 
 
 def context_for(settings: Settings, name: str) -> Context:

@@ -12,16 +12,17 @@ import tomllib
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
 )
 
 from afx import bounded_toml
@@ -44,6 +45,7 @@ _OTHER_VARIABLES = (
     "AFX_RULE",
 )
 """Variables that are no settings: the file's path, tracebacks, and those of scripts and tests."""
+_PREFIX = "afx_"
 _LARGEST_FILE = 256 * 1024
 _OTHERS_WRITE = 0o022
 _LONGEST_SHOWN = 200
@@ -54,10 +56,10 @@ def default_home() -> Path:
     return Path(os.environ.get("AFX_HOME") or platformdirs.user_data_path("afx"))
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings, each with its default and unit."""
 
-    model_config = SettingsConfigDict(env_prefix="AFX_", extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     home: Path = Field(default_factory=default_home)
     """The directory of all files of afx."""
@@ -97,7 +99,7 @@ class Settings(BaseSettings):
     cool_down_seconds: float = Field(0.2, ge=0)
     """The time between a session's end and its next start, in which the last writes arrive."""
 
-    labels: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
     """Labels of a worker node (region, kind, …); sessions may require them."""
     task_slots: int = Field(100, ge=4, le=5000)
     """How many tasks one node runs at once."""
@@ -201,20 +203,14 @@ class Settings(BaseSettings):
     job_ttl_seconds: float = Field(60.0, gt=0)
     """An order that no node has read after so long is void."""
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags win over the environment, which wins over the file."""
-        del dotenv_settings, file_secret_settings
+    def __init__(self, **flags: Any) -> None:
+        """Read the settings: flags win over the environment, which wins over the file."""
+        # The library pydantic-settings would do this; its import takes longer than a query.
         path = config_file()
-        toml = InitSettingsSource(settings_cls, read_settings_file(path) if path else {})
-        return init_settings, env_settings, toml
+        found = read_settings_file(path) if path else {}
+        for given in (_variables(), flags):
+            found = found | {name: _merged(found.get(name), it) for name, it in given.items()}
+        super().__init__(**found)
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -286,6 +282,18 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database URL in force."""
         return self.database_url or f"sqlite:///{self.home / 'afx.db'}"
+
+
+def _variables() -> dict[str, str]:
+    """Return the settings that the environment gives, by name; the case of a variable is free."""
+    given = {name.lower(): value for name, value in os.environ.items()}
+    names = {f"{_PREFIX}{it}": it for it in Settings.model_fields}
+    return {name: given[variable] for variable, name in names.items() if variable in given}
+
+
+def _merged(below: Any, above: Any) -> Any:
+    """Return a setting that two places give: of two tables, what either has."""
+    return below | above if isinstance(below, dict) and isinstance(above, dict) else above
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:

@@ -1,17 +1,25 @@
-"""Logs: events with fields, for people on a terminal, JSON otherwise; on stderr."""
+"""Logs: events with fields, for people on a terminal, JSON otherwise; on stderr.
+
+structlog imports all of rich: it is imported when something is logged, for most commands log
+nothing.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+from typing import TYPE_CHECKING, Any
 
-import structlog
+if TYPE_CHECKING:
+    import structlog
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def configure(level: str) -> None:
     """Set up structlog and the standard library's logging for a process."""
+    import structlog
+
     terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
@@ -29,3 +37,10 @@ def configure(level: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, force=True)
+
+
+def logger() -> Any:
+    """Return a log, for modules that commands import which log nothing."""
+    import structlog
+
+    return structlog.get_logger()

@@ -50,7 +50,8 @@ def decide(
         bool, typer.Option("--not-sent", help="It was not sent: another sender sends it.")
     ] = False,
     message: Annotated[
-        int | None, typer.Option("--message", min=1, help="Only this message.")
+        int | None,
+        typer.Option("--message", min=0, help="Only this message; 0: those that are not known."),
     ] = None,
     source: Annotated[
         int | None, typer.Option("--from", metavar="ID", help="Only of this source.")

@@ -19,9 +19,10 @@ from cli import (
     rule_digest,
     rule_figures,
     rule_import,
+    sort_options,
 )
 from cli.rule_content import read_file, read_part, route, warn
-from cli.rule_diff import check_access, print_diff, say_counts
+from cli.rule_diff import check_access, interruptible, print_diff, say_counts
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
@@ -122,20 +123,23 @@ def apply(
     from afx.operations import rule_files
 
     where = "standard input" if str(file) == "-" else str(file)
-    changes = rule_files.plan(
-        invocation.context, read_file(file, rule_files.LARGEST_BYTES), where, prune=prune
-    )
-    if invocation.json:
-        output.print_json([_fields(it) for it in changes])
-    else:
-        print_diff(changes)
-    warn(invocation, [it.path for it in changes if it.kind != "remove"], changes)
-    if removed := sum(it.kind == "remove" for it in changes):
-        invocation.confirm(f"{removed} rules will be removed. Go on?")
-    if not offline:
-        check_access(invocation, changes)
+    with interruptible("nothing was changed"):
+        changes = rule_files.plan(
+            invocation.context, read_file(file, rule_files.LARGEST_BYTES), where, prune=prune
+        )
+        if invocation.json:
+            output.print_json([_fields(it) for it in changes])
+        else:
+            print_diff(changes)
+        warn(invocation, [it.path for it in changes if it.kind != "remove"], changes)
+        if removed := sum(it.kind == "remove" for it in changes):
+            invocation.confirm(f"{removed} rules will be removed. Go on?")
+        if not offline:
+            check_access(invocation, changes)
     if changes:
-        rule_files.apply(invocation.context, changes, where)
+        # All of it is one transaction, which is over, or never was.
+        with interruptible("all of it was changed, or nothing; with --dry-run it shows what"):
+            rule_files.apply(invocation.context, changes, where)
     if not invocation.json:
         say_counts(invocation, changes)
 
@@ -162,7 +166,7 @@ def list_(
     figures: Annotated[
         bool, typer.Option("--figures", help="What became of their messages in the last day.")
     ] = False,
-    sort: output.ById = "id",
+    sort: sort_options.ById = "id",
 ) -> None:
     """List rules, by id.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,10 +12,11 @@ from cli.rule_content import route, warn
 from cli.shared import Invocation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from afx.operations.rule_files import Change
 
+_INTERRUPTED = 130
 _ACCESS_SECONDS = 15.0
 """How long accounts are waited for that are asked."""
 
@@ -37,6 +39,16 @@ def say_counts(invocation: Invocation, changes: Sequence[Change]) -> None:
     words = {"add": "added", "change": "changed", "remove": "removed"}
     counts = [f"{sum(it.kind == kind for it in changes)} {word}" for kind, word in words.items()]
     invocation.say(", ".join(counts) if changes else "the rules are those of the file already")
+
+
+@contextmanager
+def interruptible(what: str) -> Iterator[None]:
+    """Let Ctrl-C end a command that changes rules with a sentence: what it has changed."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"\nafx: stopped; {what}.", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 def check_access(invocation: Invocation, changes: Sequence[Change]) -> None:

@@ -66,7 +66,7 @@ class Invocation:
         """Return the servers; ``flags`` are settings that the command takes itself."""
         from afx import app
 
-        if self._servers is None:
+        if self._servers is None or flags:
             self._servers = app.opened(
                 redis_url=self.redis_url, database_url=self.database_url, **flags
             )
@@ -169,6 +169,7 @@ def shared(
         chosen |= {"wait", "timeout"}
         defaults["timeout"] = timeout
     options = [name for name in _OPTIONS if name in chosen]
+    opens_early = "json" in chosen and not chosen.isdisjoint(("redis_url", "database_url"))
     added = [
         inspect.Parameter(
             name,
@@ -184,6 +185,9 @@ def shared(
         def command(**given: Any) -> None:
             invocation = Invocation(**{name: given.pop(name) for name in options})
             try:
+                if opens_early:
+                    # The settings say what of the libraries is needed: the function imports them.
+                    invocation.open()
                 function(invocation, **given)
             finally:
                 invocation.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import complete, groups, output, schedules
+from cli import complete, groups, output, schedules, sort_options
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def list_(
         typer.Option("--session", help="Only of this session.", autocompletion=complete.sessions),
     ] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Only of this batch.")] = None,
-    sort: output.ById = "-id",
+    sort: sort_options.ById = "-id",
 ) -> None:
     """List tasks, the newest first.
 
@@ -224,6 +224,30 @@ def cancel(
         invocation.say(f"{count} tasks of batch {task_id} are cancelled")
     else:
         invocation.say(tasks.cancel(invocation.context, task_id))
+
+
+@app.command()
+@shared("database_url", change=True)
+def pause(invocation: Invocation, task_id: TaskId) -> None:
+    """Pause a task, also one that runs: it keeps its place until it is resumed.
+
+    Example:  afx task pause 12
+    """
+    from afx.operations import tasks
+
+    invocation.say(tasks.pause(invocation.context, task_id))
+
+
+@app.command()
+@shared("database_url", change=True)
+def resume(invocation: Invocation, task_id: TaskId) -> None:
+    """Resume a paused task: it goes on where it was.
+
+    Example:  afx task resume 12
+    """
+    from afx.operations import tasks
+
+    invocation.say(tasks.resume(invocation.context, task_id))
 
 
 @app.command()

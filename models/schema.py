@@ -1,4 +1,7 @@
-"""Migrations to the schema that this version needs."""
+"""Migrations to the schema that this version needs.
+
+Every command compares names: what migrates is imported only by those that do.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import peewee
-from playhouse.migrations import Runner
 
 from afx.errors import AfxError
 from models.base import proxy, unbounded
 
 _DIRECTORY = Path(__file__).parent / "migrations"
+_TABLE = "schema_migration"
+"""Where ``Runner`` notes what it has applied."""
 _ADVISORY_LOCK = 0x61_66_78
 
 
@@ -35,8 +39,9 @@ def downgrade(target: str | None = None) -> list[str]:
 
 
 def pending() -> list[str]:
-    """Return the names of migrations that this database lacks."""
-    return [it.name for it in _runner().status() if it.path and not it.applied]
+    """Return the names of migrations that this database lacks, in order."""
+    there = _in_database()
+    return [it for it in _needed() if it not in there]
 
 
 def applied() -> list[str]:
@@ -55,7 +60,7 @@ def status() -> list[dict[str, Any]]:
 
 def check() -> None:
     """Raise AfxError when the database's schema is not this version's."""
-    unknown = [it.name for it in _runner().status() if not it.path]
+    unknown = sorted(_in_database().difference(_needed()))
     if unknown:
         raise AfxError(
             f"The database has the migration {unknown[-1]} of a newer afx; update this one."
@@ -67,8 +72,22 @@ def check() -> None:
         )
 
 
+def _needed() -> list[str]:
+    """Return the names of the migrations of this version, in order."""
+    return sorted(it.stem for it in _DIRECTORY.glob("[0-9]*.py"))
+
+
+def _in_database() -> set[str]:
+    """Return the names of the migrations that this database has."""
+    if not proxy.table_exists(_TABLE):
+        return set()
+    return {name for (name,) in proxy.execute_sql(f"SELECT name FROM {_TABLE}")}
+
+
 def _runner() -> Any:
-    return Runner(proxy.obj, str(_DIRECTORY))
+    from playhouse.migrations import Runner
+
+    return Runner(proxy.obj, str(_DIRECTORY), _TABLE)
 
 
 @contextlib.contextmanager

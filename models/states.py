@@ -7,7 +7,16 @@ HIBERNATION_REASONS = ("requested", "no_rule", "quiet")
 MODES = ("copy", "forward")
 DESIRED_WORKER_STATES = ("ready", "cordoned", "draining")
 ASSIGNMENT_STATES = ("assigned", "running", "stopping", "ended")
-TASK_STATES = ("waiting", "queued", "published", "running", "succeeded", "failed", "cancelled")
+TASK_STATES = (
+    "waiting",
+    "queued",
+    "published",
+    "running",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "paused",
+)
 CONTROL_STATES = ("requested", "sent", "acknowledged", "done", "failed", "cancelled")
 CONTROL_KINDS = (
     "cordon",

@@ -313,6 +313,8 @@ class WorkerTask(Table):
     timeout_seconds = IntegerField(default=600, constraints=[Check("timeout_seconds >= 1")])
     cancelling = BooleanField(default=False)
     """Somebody has asked to cancel it, and it has not ended yet."""
+    pausing = BooleanField(default=False, constraints=[SQL("DEFAULT FALSE")])
+    """Somebody has asked to pause it, and its run has not ended yet."""
     actor = CharField(max_length=100, default="")
     run_after = UtcField(default=utc_now)
     start_by = UtcField(null=True)
@@ -360,7 +362,7 @@ WorkerTask.add_index(
     WorkerTask.index(
         WorkerTask.unique_key,
         unique=True,
-        where=(WorkerTask.state.in_(("waiting", "queued", "published", "running"))),
+        where=(WorkerTask.state.in_(("waiting", "queued", "published", "running", "paused"))),
         name="worker_tasks_unique",
     )
 )

@@ -5,7 +5,7 @@ assignment   assigned → running → stopping → ended
 task         waiting → queued → published → running → succeeded | failed | cancelled
              published | running → queued | waiting (again), any unfinished → cancelled,
              queued → waiting (its session does not run), queued → failed,
-             failed | cancelled → queued (by hand)
+             failed | cancelled → queued (by hand), any unfinished → paused → queued
 control      requested → sent → acknowledged → done
              any of the first three → done | failed | cancelled
 """
@@ -15,10 +15,11 @@ from __future__ import annotations
 from afx.errors import ConflictError
 
 TASK = {
-    "waiting": {"queued", "cancelled", "failed"},
-    "queued": {"waiting", "published", "cancelled", "failed"},
-    "published": {"waiting", "queued", "running", "succeeded", "failed", "cancelled"},
-    "running": {"waiting", "queued", "succeeded", "failed", "cancelled"},
+    "waiting": {"queued", "cancelled", "failed", "paused"},
+    "queued": {"waiting", "published", "cancelled", "failed", "paused"},
+    "published": {"waiting", "queued", "running", "succeeded", "failed", "cancelled", "paused"},
+    "running": {"waiting", "queued", "succeeded", "failed", "cancelled", "paused"},
+    "paused": {"queued", "cancelled"},
     "succeeded": set[str](),
     "failed": {"queued"},
     "cancelled": {"queued"},

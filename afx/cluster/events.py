@@ -7,15 +7,13 @@ import time
 from typing import Any
 
 import redis
-import structlog
 
 from afx.cluster import keys, streams
+from afx.logs import logger
 
 _EVENTS_LIMIT = 2_000
 _LAST_SECOND = 2**33
 """Of the Unix times that every clock and calendar can take."""
-
-log = structlog.get_logger()
 
 
 def announce(client: redis.Redis, kind: str, **fields: Any) -> None:
@@ -28,7 +26,7 @@ def announce(client: redis.Redis, kind: str, **fields: Any) -> None:
             approximate=True,
         )
     except redis.ResponseError as error:
-        log.warning("event_not_announced", kind=kind, reason=str(error))
+        logger().warning("event_not_announced", kind=kind, reason=str(error))
 
 
 def newest(client: redis.Redis) -> str:

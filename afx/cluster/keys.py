@@ -135,8 +135,16 @@ def pool_lanes(rule: int) -> str:
 
 
 def posters(rule: int, destination: int) -> str:
-    """Sorted set: ``copy:session`` → the copy from which on a pool's sender has made them."""
+    """Sorted set: ``copy:session`` → the copy from which on a pool's sender has made them.
+
+    See ``pool_posters``.
+    """
     return f"{pool(rule, destination)}:posters"
+
+
+def post_claims(chat: int) -> str:
+    """Hash: post of a destination → the random_id of the send whose copy it is."""
+    return f"afx:posts:{chat}"
 
 
 def inbox(incarnation: str) -> str:

@@ -9,16 +9,15 @@ import uuid
 from dataclasses import dataclass
 
 import redis
-import structlog
 
 from afx.clock import Clock
 from afx.cluster import fields, keys
 from afx.cluster.connection import connect
 from afx.cluster.scripts import source
 from afx.errors import FencedError
+from afx.logs import logger
 
 _RENEW_SECONDS = 1.0
-log = structlog.get_logger()
 
 
 @dataclass(slots=True, frozen=True)
@@ -161,7 +160,7 @@ class Leadership:
         try:
             self._lease.release()
         except redis.RedisError as error:
-            log.warning("resign_failed", term=self.term, reason=str(error))
+            logger().warning("resign_failed", term=self.term, reason=str(error))
 
     def _renew(self) -> None:
         """Renew the lease, in the Redis where the term began only.
@@ -177,7 +176,7 @@ class Leadership:
             try:
                 renewed = self._lease.renew(self.term) and self._lease.run_id() == self.run_id
             except redis.RedisError as error:
-                log.warning("leader_renewal_failed", term=self.term, reason=str(error))
+                logger().warning("leader_renewal_failed", term=self.term, reason=str(error))
                 continue
             if not renewed:
                 self._until = 0.0
@@ -196,7 +195,7 @@ class Leadership:
             return False
         if not self._hang_logged:
             self._hang_logged = True
-            log.error("leader_hangs", term=self.term, seconds=round(seconds, 1))
+            logger().error("leader_hangs", term=self.term, seconds=round(seconds, 1))
         return True
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import redis
 
 from afx.cluster import keys
+from afx.cluster.post_claims import SECONDS
 from afx.cluster.scripts import source
+from afx.errors import UsageError
 
 NOT_SENT = "not-sent"
 _FIELD = re.compile(r"doubt:(-?[0-9]{1,19})", re.ASCII)
@@ -22,6 +25,9 @@ _SENDER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _SENT = re.compile(r"sent:([0-9]{1,10})", re.ASCII)
 _DESTINATION = re.compile(r"-[0-9]{1,19}", re.ASCII)
 _TIME = re.compile(r"[0-9]{1,11}", re.ASCII)
+_ID = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_UNDER_WAY_SECONDS = 10
+"""For so long the answer to an order that was taken is waited for before it is a doubt."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -88,13 +94,57 @@ def lanes_of(client: redis.Redis, rule: int) -> list[int]:
 
 
 def doubts_of(client: redis.Redis, rule: int, destination: int) -> list[Doubt]:
-    """Return the doubts of a lane, the oldest first."""
+    """Return the doubts of a lane, the oldest first; without what is just being sent."""
     fields: Any = client.hgetall(keys.pool(rule, destination))
-    return parse_doubts(fields) if isinstance(fields, dict) else []
+    found = parse_doubts(fields) if isinstance(fields, dict) else []
+    if not found:
+        return []
+    now: Any = client.time()
+    return [it for it in found if not is_under_way(fields, it, int(now[0]))]
+
+
+def is_under_way(fields: Mapping[str, str], doubt: Doubt, now: int) -> bool:
+    """Return whether a sender is at work on a send: its answer may come any moment.
+
+    ``now`` is in Unix seconds of Redis.
+    """
+    if fields.get("state") != "taken" or f"gone:{doubt.sender}" in fields:
+        return False
+    if str(doubt.random_id) not in _ID.findall(fields.get("ids", "")):
+        return False
+    return doubt.since > now - _UNDER_WAY_SECONDS
+
+
+def end_lanes(client: redis.Redis, rule: int) -> list[Doubt]:
+    """Forget the lanes of a rule that was removed; returns what was in doubt of them.
+
+    Call it only once no session has the rule any more, or soon will have none.
+    """
+    found: list[Doubt] = []
+    try:
+        destinations = lanes_of(client, rule)
+    except redis.ResponseError:
+        destinations = []  # another type of key: there is nothing to be found by it
+    for to in destinations:
+        with suppress(redis.ResponseError):
+            fields: Any = client.hgetall(keys.pool(rule, to))
+            found += parse_doubts(fields)
+        client.delete(keys.pool(rule, to), keys.posters(rule, to))
+    client.delete(keys.pool_lanes(rule))
+    return found
 
 
 def decide(client: redis.Redis, rule: int, destination: int, doubt: Doubt, verdict: str) -> bool:
-    """Store what an operator has decided of a doubt; False when it is none any more."""
+    """Store what an operator has decided of a doubt; False when it is none any more.
+
+    Raises UsageError for a copy that is another message's.
+    """
     script = client.register_script(source("pool_verdict"))
-    name = keys.pool(rule, destination)
-    return bool(script(keys=[name], args=[doubt.random_id, doubt.sender, verdict]) == 1)
+    names = [keys.pool(rule, destination), keys.post_claims(destination)]
+    answer = script(keys=names, args=[doubt.random_id, doubt.sender, verdict, SECONDS])
+    if answer == -1:
+        raise UsageError(
+            f"Message {verdict.partition(':')[2]} of {destination} is the copy of another message "
+            "already; look for the right one."
+        )
+    return bool(answer == 1)

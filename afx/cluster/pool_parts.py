@@ -66,10 +66,9 @@ class LostOwnerError(Exception):
     """Redis has lost who owns a session; the leader will write it again."""
 
 
-def ends(links: Sequence[CopyLink]) -> tuple[int, int]:
-    """Return the first and the last copy of some links; 0 for none."""
-    copies = [it.copy for it in links] or [0]
-    return min(copies), max(copies)
+def copies_of(links: Sequence[CopyLink]) -> str:
+    """Return the copies of some links as "a,b,", the lowest first."""
+    return "".join(f"{it}," for it in sorted({link.copy for link in links}))
 
 
 def parse_entry(text: str) -> Entry | None:

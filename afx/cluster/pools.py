@@ -25,15 +25,16 @@ from afx.cluster.pool_parts import (
     Owned,
     PoolLane,
     Taken,
-    ends,
+    copies_of,
     parse_entry,
 )
+from afx.cluster.pool_posters import Posters
+from afx.cluster.post_claims import PostClaims
 from afx.cluster.scripts import source
 
 __all__ = ["Entry", "Holder", "LostOwnerError", "Owned", "PoolLane", "Taken", "parse_entry"]
 
 _NUMBER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
-_POSTER = re.compile(r"[0-9]{1,10}:([0-9]{1,19})", re.ASCII)
 _MOST_ENTRIES = 100
 
 
@@ -42,6 +43,8 @@ class PoolStore:
 
     def __init__(self, client: Any, link_seconds: int) -> None:
         self._redis = client
+        self.posters = Posters(client)
+        self.claims = PostClaims(client)
         self._seconds = link_seconds
         names = ("own", "put", "look", "take", "answer", "settle", "doubt")
         self._scripts = {it: client.register_script(source(f"pool_{it}")) for it in names}
@@ -143,7 +146,7 @@ class PoolStore:
         """
         done = await self._run(
             *("answer", lane, sender, self._seconds, fence, sequence, answer, _joined(settled)),
-            *(_entry(lane, 0), poster or sender.session, *ends(links), _joined(sent)),
+            *(_entry(lane, 0), poster or sender.session, copies_of(links), _joined(sent)),
             *chain.from_iterable(writes(sender.session, links)),
         )
         return bool(done == 1)
@@ -160,7 +163,7 @@ class PoolStore:
     ) -> str:
         """End doubts, with the links of those that have copies; returns as ``put`` does."""
         answer = await self._run(
-            *("settle", lane, owner, self._seconds, fence, _joined(ids), sender, *ends(links)),
+            *("settle", lane, owner, self._seconds, fence, _joined(ids), sender, copies_of(links)),
             *chain.from_iterable(writes(owner.session, links)),
         )
         if answer == -1:
@@ -193,14 +196,6 @@ class PoolStore:
         until = worked_until(fields, sender)
         return parse_doubts(fields), until, max(0.0, float(seconds) - until)
 
-    async def copy_by(self, lane: PoolLane, sender: int) -> int:
-        """Return the newest copy that a sender is known to have made; 0 for none."""
-        for text in await self._redis.zrevrange(keys.posters(*lane), 0, _MOST_ENTRIES - 1):
-            copy, _, who = str(text).partition(":")
-            if who == str(sender) and _POSTER.fullmatch(str(text)):
-                return int(copy)
-        return 0
-
     async def existing(self, lanes: Sequence[PoolLane]) -> list[PoolLane]:
         """Return those of some lanes that senders have had."""
         names = [keys.pool(*it) for it in lanes]
@@ -217,23 +212,12 @@ class PoolStore:
         found = await self._redis.lpop(keys.inbox(incarnation), _MOST_ENTRIES)
         return [it for text in found or () if (it := parse_entry(str(text))) is not None]
 
-    async def posters(self, lane: PoolLane, copies: Sequence[int]) -> list[int]:
-        """Return who has made each copy; 0 where that is not known."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for copy in copies:
-                pipe.zrevrangebyscore(keys.posters(*lane), copy, 0, start=0, num=1)
-            answers = await pipe.execute(raise_on_error=False)
-        matches = [
-            _POSTER.fullmatch(it[0]) if isinstance(it, list) and it else None for it in answers
-        ]
-        return [int(it[1]) if it else 0 for it in matches]
-
     async def _run(self, name: str, lane: PoolLane, holder: Holder, *args: Any) -> Any:
         names = [keys.assignment(holder.session), keys.pool(*lane)]
         if name in ("answer", "settle"):
             names.append(keys.posters(*lane))
         elif name == "own":
-            names.append(keys.pool_lanes(lane.rule))
+            names += [keys.pool_lanes(lane.rule), keys.LINKED_RULES]
         return await self._scripts[name](keys=names, args=[holder.incarnation, holder.epoch, *args])
 
 

@@ -11,15 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import redis
-import structlog
 
 from afx.cluster import fields, keys
+from afx.logs import logger
 
 _STREAM_LIMIT = 1_000
 _TEXT_LIMIT = 2_000
 _REMEMBERED = 10_000
-
-log = structlog.get_logger()
 
 
 @dataclass(slots=True, frozen=True)
@@ -78,7 +76,7 @@ class Quarantine:
             self._noted.clear()
         self._noted.update(dict.fromkeys(fresh))
         for it in fresh:
-            log.error("record_refused", key=it.entry, reason=it.reason)
+            logger().error("record_refused", key=it.entry, reason=it.reason)
         quarantine(self._redis, fresh)
 
 

@@ -24,6 +24,8 @@ KIND_PREFIX = "jobs.tasks."
 INPUT_LIMIT = 48 * 1024
 CURSOR_LIMIT = 16 * 1024
 """Characters of JSON."""
+REPLAY = "rule.replay"
+"""The kind of task of which a session does the work by itself, until it is told to end that."""
 SESSION_TASKS = 4
 """Tasks of one session that run at once. Its node is given no more of them: one that it has,
 and does not start, is taken for lost."""

@@ -1,4 +1,7 @@
-"""Copies links from Redis to SQL, back when Redis lost them, and deletes those of removed rules."""
+"""Copies links from Redis to SQL, back when Redis lost them, and deletes those of removed rules.
+
+With these it deletes what is stored of their pools' lanes.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import structlog
 from afx.cluster import keys
 from afx.cluster.leadership import Leadership
 from afx.cluster.links import CopyRoute, layout, parse_block
+from afx.cluster.pool_doubts import end_lanes
 from afx.cluster.stored_links import BlockName, StoredLinks
 from afx.cluster.writes import write
 from afx.coordinator.fencing import fenced_transaction
@@ -116,6 +120,16 @@ class LinkCopies:
     def _delete_of_removed_rules(self) -> None:
         rules = self._stored.rules(_RULES)
         for rule in set(rules) - links.existing_rules(rules):
+            for it in end_lanes(self._redis, rule):
+                # Nobody is told any more whether it was sent.
+                log.warning(
+                    "doubt_ended",
+                    reason="its rule was removed",
+                    rule=rule,
+                    sender=it.sender,
+                    source=it.source,
+                    message=it.message,
+                )
             self._stored.delete(rule)
             log.info("links_deleted", rule=rule)
 

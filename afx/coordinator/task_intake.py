@@ -102,13 +102,16 @@ class TaskIntake:
             attempts=standing.attempts,
             max_attempts=standing.max_attempts,
             cancelling=standing.cancelling,
+            pausing=standing.pausing,
             jitter=self._rng.random(),
             pause_seconds=pause_seconds,
         )
 
 
 def _again(report: TaskEnded, row: Ended) -> str:
-    """Return what is logged of a run after which the task goes on."""
+    """Return what is logged of a run after which the task goes on, now or when it is resumed."""
+    if row.state == "paused":
+        return f"the run on {report.node} has ended: the task is paused"
     why = report.text.rstrip(".") or _WHY.get(report.outcome, report.outcome)
     when = ""
     if row.run_after is not None:

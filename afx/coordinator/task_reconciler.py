@@ -19,6 +19,7 @@ from afx.cluster.task_jobs import job_id, node_queue, shared_queue
 from afx.cluster.worker_records import ENDED_STATES, WorkerView
 from afx.coordinator.assignments import AssignmentTable
 from afx.coordinator.decisions.task_endings import RunEnd
+from afx.coordinator.ended_replays import EndedReplays
 from afx.coordinator.fencing import fenced_transaction
 from afx.coordinator.interval import Interval
 from afx.coordinator.orders import Orders
@@ -26,7 +27,7 @@ from afx.coordinator.task_intake import TaskIntake
 from afx.coordinator.task_publisher import LATE
 from models.base import utc_now
 from models.storage import task_logs, task_queue
-from models.storage.task_queue import Ended, OpenTask, Standing
+from models.storage.task_queue import Ended, OpenTask
 
 _SECONDS = 0.5
 _PAGE = 2_000
@@ -69,12 +70,14 @@ class TaskReconciler:
         self._withdraw = FencedScript(client, "withdraw_tasks")
         self._beyond = 0
         self._missing_since: dict[str, float] = {}
+        self._ended_replays = EndedReplays(table, orders, now)
 
     def step(self, nodes: Sequence[WorkerView], now: float) -> None:
         """Check one page, when it is due; ``nodes`` are all that Redis knows."""
         if not self._interval.is_due(now):
             return
         self._cancel_late()
+        self._ended_replays.step(now)
         tasks = task_queue.given_out(self._beyond, _PAGE)
         self._beyond = tasks[-1].id if len(tasks) == _PAGE else 0
         if not tasks:
@@ -131,7 +134,7 @@ class TaskReconciler:
         """Return whether a published task has to be taken back from its queue."""
         if task.state != "published":
             return False
-        if task.cancelling or task.is_late(self._now()) or self._age(task) > _QUEUED_AT_MOST:
+        if task.is_stopping or task.is_late(self._now()) or self._age(task) > _QUEUED_AT_MOST:
             return True
         if not task.is_for_session:
             return False
@@ -205,10 +208,7 @@ class TaskReconciler:
             if end is RunEnd.NODE_DIED:
                 text = f"the run on {it.worker or 'a node'} was lost: the node died"
                 lines.append((it.id, it.publication, self._now(), text))
-            standing = Standing(
-                it.publication, it.attempts, it.max_attempts, it.cancelling, it.session, True
-            )
-            after = self._intake.after(end, standing)
+            after = self._intake.after(end, it.standing)
             rows.append(
                 Ended(
                     it.id,
@@ -228,10 +228,10 @@ class TaskReconciler:
         log.info("tasks_given_out_again", count=len(rows))
 
     def _cancel(self, tasks: Sequence[OpenTask]) -> None:
-        """Order the nodes to cancel what somebody has asked to cancel, until it has ended."""
+        """Order the nodes to end what somebody has asked to cancel or pause, until it has ended."""
         by_node: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for it in tasks:
-            if it.cancelling and it.state == "running":
+            if it.is_stopping and it.state == "running":
                 by_node.setdefault((it.worker, it.incarnation), []).append((it.id, it.publication))
         for (node, incarnation), ids in by_node.items():
             self._orders.cancel_tasks(node, incarnation, ids)

@@ -43,6 +43,8 @@ def _wrong_together(value: Mapping[str, Any]) -> str | None:
         return "'review' and 'reread' exclude each other: what is reviewed is what is sent"
     if value.get("senders") and value.get("protected") == "reupload":
         return "'senders' and 'protected: reupload' exclude each other: who reads a file uploads it"
+    if value.get("senders") and any(it.get("files") for it in value.get("plugins", ())):
+        return "'senders' and 'files' of a plug-in exclude each other: who reads a file uploads it"
     if value.get("digest"):
         for name in _NOT_WITH_DIGEST:
             if value.get(name):

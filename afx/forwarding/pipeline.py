@@ -93,6 +93,8 @@ class Delivery:
     """Whether its file is downloaded, and uploaded anew: "may" is where it may not be forwarded."""
     uploaded: Any = None
     """What it is sent by after that, as TL."""
+    made: Any = None
+    """What plug-ins have made of its file; that is uploaded."""
     part: Part = ""
     """What it is of a digest; it is sent in that, and not by itself."""
     parts: tuple[Delivery, ...] = ()

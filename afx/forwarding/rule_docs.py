@@ -1,6 +1,7 @@
 """A rule as a file has it; what differs between such rules; and writing them.
 
-``rulefile`` reads them.
+``rulefile`` reads them. Commands that only read rules know their form from here: what writes
+files is imported when one is written.
 """
 
 from __future__ import annotations
@@ -8,10 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
-
-import yaml
-
-from afx.forwarding.options import shown_options
 
 
 @dataclass(slots=True, frozen=True)
@@ -74,6 +71,10 @@ def diff(wanted: Sequence[RuleDoc], stored: Iterable[RuleDoc], *, prune: bool) -
 
 def dump(rules: Iterable[RuleDoc]) -> Iterator[str]:
     """Yield a rule file in YAML, a rule at a time; ``parse`` reads it back."""
+    import yaml
+
+    from afx.forwarding.options import shown_options
+
     empty = True
     for it in rules:
         if empty:

@@ -28,6 +28,8 @@ _FOUND = (
     ("Hashtag", re.compile(r"(?<![\w#])#\w*[^\W\d]\w*")),
 )
 _NUMBERS = {"id": "id", "chat": "chat", "sender": "sender", "author": "sender", "size": "size"}
+_CONTENT = ("text", "message", "media")
+"""One of these a message has: each saved form names its text, even an empty one."""
 _TRUTHS = {
     "forwarded": "forwarded",
     "fwd_from": "forwarded",
@@ -58,6 +60,11 @@ def read(data: bytes) -> Facts:
         raise UsageError("The message is not JSON; give one message as an object.") from error
     if not isinstance(fields, dict):
         raise UsageError("The message is not a JSON object; give one message alone.")
+    if not any(fields.get(it) is not None for it in _CONTENT):
+        raise UsageError(
+            "The JSON object is no message: it has no 'text', 'message' or 'media'; give a line "
+            "of chat.export's file, or what Telethon's to_json writes."
+        )
     try:
         return _message(fields)
     except (AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError) as error:

@@ -14,7 +14,6 @@ import structlog
 from telethon import errors
 from telethon.tl import types
 
-from afx.cluster.links import CopyRoute
 from afx.empty import NOTHING
 from afx.forwarding.rules import ResolvedRule, Route, Routes, in_topic
 from afx.node.admission import Admission
@@ -31,9 +30,11 @@ from afx.telegram.errors import error_name, is_lost_login, logged
 _LOW = 10
 """The next page is read when no more wait."""
 _LOOK_SECONDS = 5.0
+_ALONE_SECONDS = 15.0
+"""A backfill whose task has not asked for it for so long sends nothing, until that does."""
 LEASE_SECONDS = 600.0
-"""A backfill whose task has not asked for it for so long is given up, so that nothing waits for
-ever behind one whose task was cancelled while it did not run."""
+"""One whose task has not asked for it for so long is ended, so that nothing waits for ever behind
+one whose task is gone."""
 _MOST_TRIES = 6
 _BACKOFF_MAX = 60.0
 
@@ -102,26 +103,34 @@ class BackfillReader:
         it.seen = self._monotonic()
 
     def begin(self, it: Backfill) -> None:
-        """Read what one wants."""
+        """Hold back what is new behind one; it reads when its last messages are chosen."""
         self.note_asked(it)
         it.waiting = {}
         self._backfills.add(it)
+        # It may be that an operator has opened a closed one, and asks again.
+        self._lane(it.destination).try_again()
+
+    def freeze(self, it: Backfill) -> None:
+        """Read what one wants: its last messages are chosen."""
+        it.is_frozen = True
+        self._backfills.note_changed(it)
         if self._may_run:
             self.start()
 
     def end(self, it: Backfill) -> None:
-        """Read no more of one, and let go what waits behind it."""
+        """Read no more of one, withdraw what was not sent, and let go what waits behind it."""
+        self._withdraw(it)
         self._backfills.remove(it)
         self._later.let_go(it)
 
-    async def linked(self, items: Sequence[tuple[CopyRoute, int]], *, complete: bool) -> list[int]:
-        """Return the copies of messages (see ``Admission.linked``).
-
-        Old ones may have been copied long ago, when Telegram has forgotten their random ids:
-        nothing is known of them before a Redis that has lost its links has got them back.
-        """
-        is_old = any(map(self._backfills.waits_for, items))
-        return await self._judge.linked(items, complete=complete or is_old)
+    def _withdraw(self, it: Backfill) -> None:
+        """Take out of the outbox what surely was not sent; that is read again, if one goes on."""
+        gone = self._lane(it.destination).withdraw(it.has_put)
+        for _ in gone:
+            self._later.gate.counts.give_back(it.rule, it.destination)
+        it.take_back(gone)
+        if gone:
+            self._backfills.note_changed(it)
 
     # --- while the session is connected --------------------------------------------------
 
@@ -188,9 +197,17 @@ class BackfillReader:
     async def _advance(self, it: Backfill) -> float:
         now = self._monotonic()
         it.seen = now if it.seen is None else it.seen
+        if not it.is_frozen:
+            return _LOOK_SECONDS
         if now - it.seen > LEASE_SECONDS:
             self.end(it)
             return 0.0
+        if it.stage is Stage.READS and now - it.seen > _ALONE_SECONDS:
+            self._withdraw(it)
+            return _LOOK_SECONDS
+        if not it.is_over and (reason := self._lane(it.destination).closed):
+            self._give_up(it, f"{it.destination} takes no messages: {reason}")
+            return _LOOK_SECONDS
         if it.waiting and not self._outboxes.has(it.destination):
             it.waiting.clear()
         if it.stage is Stage.SENDS and not it.waiting:
@@ -261,7 +278,7 @@ class BackfillReader:
             return
         if not in_topic(message, (route,)):
             return
-        reference = Reference(it.rule, route.mode, source, message.id, judge=True)
+        reference = Reference(it.rule, route.mode, source, message.id, judge=True, old=True)
         delivery = reference.delivery(it.destination)
         # Not as the entry of a digest: each is sent by itself.
         if self._later.has(delivery):

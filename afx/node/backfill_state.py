@@ -73,6 +73,8 @@ class Backfill:
     doubles: set[tuple[int, int]] = field(default_factory=set, repr=False)
     """(source, message) that were new when they were put into the outbox: they wait twice. After
     a restart it is not known which ones do; then their links settle the second."""
+    is_frozen: bool = True
+    """Its last messages are chosen; before that it reads nothing, and is not stored."""
     not_before: float = 0.0
     """When the next message is old enough for its rule's delay, in Unix seconds."""
 
@@ -97,12 +99,21 @@ class Backfill:
 
     def find_waiting(self, references: Iterable[Reference]) -> None:
         """Find among the outbox's references what an earlier run has put there."""
-        beyond = {it.source: it.beyond for it in self.ranges}
-        self.waiting = {
-            (it.source, it.message): None
-            for it in references
-            if (it.rule, it.op) == (self.rule, "send") and it.message <= beyond.get(it.source, 0)
-        }
+        self.waiting = {(it.source, it.message): None for it in references if self.has_put(it)}
+
+    def has_put(self, it: Reference) -> bool:
+        """Return whether it has put a reference into the outbox of its destination."""
+        return it.old and it.rule == self.rule
+
+    def take_back(self, references: Iterable[Reference]) -> None:
+        """Note that references have left the outbox unsent: they are to be read once more."""
+        gone = {(it.source, it.message) for it in references}
+        self.doubles -= gone
+        for one in gone:
+            (self.waiting or {}).pop(one, None)
+        for of in self.ranges:
+            first = min((message for source, message in gone if source == of.source), default=0)
+            of.beyond = min(of.beyond, first - 1) if first else of.beyond
 
     def text(self) -> str:
         """Return it as it is stored."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 
-from afx.cluster.links import CopyRoute
 from afx.empty import NONE, NOTHING
 from afx.forwarding.pipeline import Delivery
 from afx.node.backfill_state import Backfill, Key, Stage, take_backfills
+from afx.node.outboxes import Outboxes
+from afx.node.references import OLD
 
 
 class Backfills:
@@ -55,12 +56,6 @@ class Backfills:
         it = self._all.get((rule, destination))
         return it is not None and it.stage is Stage.READS
 
-    def waits_for(self, item: tuple[CopyRoute, int]) -> bool:
-        """Return whether a message is an old one that was put into its outbox."""
-        route, message = item
-        it = self._all.get((route.rule, route.destination))
-        return it is not None and (route.source, message) in (it.waiting or ())
-
     def has_put(self, change: Delivery) -> bool:
         """Return whether a change is of a message that waits behind old ones and is one of them.
 
@@ -73,6 +68,16 @@ class Backfills:
         is_known = (change.source, change.message) in it.doubles
         is_read = it.has_read(change.source, change.message)
         return is_known or (change.op in ("edit", "delete") and is_read)
+
+    def claim(self, send: Delivery, outboxes: Outboxes) -> None:
+        """Note that an old message came by itself, too: no end of its backfill takes it out."""
+        it = self._all.get((send.rule, send.destination)) if self._all else None
+        key = (send.rule, send.source, send.message)
+        is_live = send.op == "send" and send.unjudged != OLD
+        if it is not None and is_live and key[1:] in (it.waiting or ()):
+            outboxes.of(send.destination).change_all(
+                lambda of: of._replace(old=of.old and (of.rule, of.source, of.message) != key)
+            )
 
     def add(self, it: Backfill) -> None:
         """Begin one."""
@@ -133,7 +138,7 @@ class Backfills:
 
     def _text(self, key: Key) -> str:
         it = self._all.get(key)
-        return it.text() if it is not None else ""
+        return it.text() if it is not None and it.is_frozen else ""
 
     def put_back(self) -> None:
         """What was taken last could not be stored."""

@@ -63,3 +63,14 @@ def edit_of(message: Incoming, route: Route, version: int = 0) -> Delivery | Non
         return None
     [made] = deliveries(message, [replace(route, unjudged="")], TelegramFacts)
     return replace(made, op="edit", whole=message.raw, version=version)
+
+
+def take_edit(it: Delivery, edit: Delivery) -> None:
+    """Give what waits the content of an edit: of several edits the last one counts."""
+    it.text, it.entities, it.raw = edit.text, edit.entities, edit.raw
+    it.needs_native_forward, it.album = edit.needs_native_forward, edit.album
+    it.look, it.buttons = edit.look, edit.buttons
+    if it.op == "edit" or it.whole is not None:
+        it.whole = edit.whole
+    if it.op == "edit":
+        it.error, it.version = "", edit.version

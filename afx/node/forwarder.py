@@ -240,6 +240,7 @@ class Forwarder:
             elif delivery.unjudged and delivery.unjudged is not REREAD:
                 self.settled(delivery, ticket, not_judged(delivery.unjudged))
             elif self.outboxes.contains(delivery):
+                self.later.backfills.claim(delivery, self.outboxes)
                 self.stored(ticket)  # it is replayed
             elif self.held.takes(delivery, message):
                 self.stored(ticket)
@@ -303,6 +304,7 @@ class Forwarder:
     def _put_behind(self, delivery: Delivery) -> bool:
         if delivery.op == "send" and self.later.collects(delivery):
             delivery.part = "entry"
+        self.later.backfills.claim(delivery, self.outboxes)
         return self._lane(delivery.destination).put_behind(delivery)
 
     def _lane(self, destination: int) -> Lane:
@@ -348,7 +350,7 @@ class Forwarder:
         """Return the deliveries of an outbox's references; an outcome if not to be sent."""
         self._filters.forget_albums({it.source for it in references if it.judge})
         found = await fetch(
-            *(self._source.fetch, self._all_routes, self._incomplete, self.backfiller.linked),
+            *(self._source.fetch, self._all_routes, self._incomplete, self.admission.linked),
             *(self._judge_late, self.snapshots.find, destination, references),
         )
         return self.digests.laid_out(found, references, self.outboxes.of(destination))
@@ -423,6 +425,7 @@ class Forwarder:
     def put_approved(self, delivery: Delivery, message: Incoming) -> bool:
         """Put an approved message behind all others; False where too many wait."""
         if self.outboxes.contains(delivery):
+            self.later.backfills.claim(delivery, self.outboxes)
             return True
         if (when := self.later.offer(delivery, message)) == "now":
             self._put_behind(delivery)

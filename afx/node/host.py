@@ -23,6 +23,7 @@ import structlog
 from afx.clock import SYSTEM_CLOCK, Clock
 from afx.cluster.connection import connect_async
 from afx.cluster.pools import PoolStore
+from afx.node import backfilling
 from afx.node.commit_loop import CommitLoop
 from afx.node.committer import Committer, link_seconds
 from afx.node.environment import Environment
@@ -223,8 +224,14 @@ class Host:
         return {"accepted": [], "refused": []}
 
     async def order_cancel(self, tasks: list[tuple[int, int]]) -> dict[str, list[int]]:
-        """Cancel tasks, given as (task, publication); each is reported when it has ended."""
+        """Cancel tasks, given as (task, publication); each is reported when it has ended.
+
+        What a session does for one that does not run any more is ended, too.
+        """
         self.tasks.cancel(tasks)
+        if over := self.tasks.not_running(tasks):
+            for session in self._residents.sessions():
+                backfilling.end_now(session, over)
         return {"accepted": [task_id for task_id, _ in tasks], "refused": []}
 
     def close(self) -> None:

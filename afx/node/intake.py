@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from afx.empty import NOTHING
+from afx.empty import NONE, NOTHING
 from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route, Routes, in_topic
 from afx.node.admission import Admission
@@ -26,6 +26,7 @@ class Intake:
         "_filters",
         "_loops",
         "_progressed",
+        "_simple",
         "_skipped",
         "routes",
     )
@@ -48,11 +49,18 @@ class Intake:
         self._alerts = alerts
         self.routes: Routes = NOTHING
         """By which it forwards."""
+        self._simple: frozenset[int] = NONE
+        """Sources of which no route asks for a topic, or for a message as it is later."""
         self._skipped: Mapping[int, int] = NOTHING
 
     def use_routes(self, routes: Routes) -> None:
         """Forward by these routes from now on."""
         self.routes = routes
+        self._simple = frozenset(
+            chat
+            for chat, them in routes.items()
+            if not any(it.topics or it.options.reread for it in them)
+        )
         self._filters.use_routes(routes)
 
     def skip_until(self, chat: int, message: int) -> None:
@@ -70,21 +78,21 @@ class Intake:
             routes = ()
         judged: Sequence[Route] | None = routes
         if message and routes:
-            routes = in_topic(message.raw, routes)
+            if message.chat not in self._simple:
+                routes = in_topic(message.raw, routes)
             self._alerts.note(message, routes)
-            routes = to_be_reread(routes)
+            if message.chat not in self._simple:
+                routes = to_be_reread(routes)
             judged = self._judge(message, routes) if routes else ()
             if judged is not None and len(judged) < len(routes):
                 self._counts.skipped(routes, judged)
             if judged is not None and not judged:
                 # Settled without a link. Its chat's newest id passes it too: another filter,
                 # later, does not make it be forwarded.
-                box.admit(pts, 0, message.chat, message.id)
-                self.advance(box)
+                self._leave(box, pts, message.chat, message.id)
                 return
         if not routes or message is None:
-            box.admit(pts, 0)
-            self.advance(box)
+            self._leave(box, pts)
             return
         is_judged, wanted = judged is not None, routes if judged is None else judged
         ticket = box.admit(pts, len(wanted), message.chat, message.id)
@@ -96,8 +104,15 @@ class Intake:
         if box.advance():
             self._progressed()
 
+    def _leave(self, box: Box, pts: int, chat: int = 0, message: int = 0) -> None:
+        """Pass an update that causes no forward."""
+        if box.leave(pts, chat, message):
+            self._progressed()
+
     def _judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route] | None:
         """Return the routes that take a message now, or later; None: they are to be asked later."""
+        if message.chat in self._simple:
+            return self._filters.judge(message, routes)
         asked = [it for it in routes if not is_reread(it)]
         if len(asked) == len(routes):
             return self._filters.judge(message, routes)

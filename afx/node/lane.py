@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,6 +16,7 @@ from afx.node.lane_owner import LaneOwner
 from afx.node.lane_queue import LaneQueue
 from afx.node.lane_sender import BATCH, LaneSender
 from afx.node.outbox import Outbox
+from afx.node.outbox_reader import RULE_GONE
 from afx.node.references import Reference
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
@@ -57,7 +59,6 @@ class Lane:
     __slots__ = (
         "_failures",
         "_holds",
-        "_is_closed",
         "_may_park",
         "_not_before",
         "_outbox",
@@ -68,6 +69,7 @@ class Lane:
         "_since",
         "_task",
         "_timer",
+        "closed",
     )
 
     def __init__(
@@ -96,8 +98,8 @@ class Lane:
         self._may_park = may_park
         self._since = 0.0
         """The loop's time when the queue was empty last, or a delivery left it."""
-        self._is_closed = False
-        """The destination takes no messages; all waits in the outbox."""
+        self.closed = ""
+        """Why the destination takes no messages: all waits in the outbox; "" when it does."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -141,6 +143,15 @@ class Lane:
         self._start()
         return is_new
 
+    def withdraw(self, is_unwanted: Callable[[Reference], bool]) -> list[Reference]:
+        """Take sends out of the outbox, of those that were surely not sent; returns them."""
+        outbox = self._outbox
+        if outbox.open:
+            outbox.open = self._queue.recall(outbox.open)
+        gone = [it for it in islice(outbox.references(), outbox.under_way, None) if is_unwanted(it)]
+        outbox.drop(is_unwanted)
+        return gone
+
     def waiting(self) -> Iterable[Delivery | Reference]:
         """Return all that has not left, with what is in flight."""
         if self._outbox:
@@ -157,12 +168,26 @@ class Lane:
 
     def _must_park(self) -> bool:
         """Return whether what comes is to go to the outbox."""
-        if self._is_closed:
+        if self.closed:
             return True
         if not self._may_park:
             return False
-        left = self._not_before - asyncio.get_running_loop().time()
-        return left > _PARK_SECONDS or len(self._queue) >= _MOST_HELD
+        if len(self._queue) >= _MOST_HELD:
+            return True
+        if not self._not_before:  # nearly always; the loop's time is not cheap
+            return False
+        return self._not_before - asyncio.get_running_loop().time() > _PARK_SECONDS
+
+    def leave_out(self, rules: Collection[int]) -> None:
+        """Settle what has not begun, and is of none of these rules: they are gone.
+
+        What an outbox holds of them is found out when it is read.
+        """
+        if self._outbox or not self._queue:
+            return
+        for delivery, ticket in self._queue.take_out(rules):
+            outcome = RULE_GONE if delivery.op == "send" else KNOWN
+            self._owner.settled(delivery, ticket, outcome)
 
     def _park(self) -> None:
         """Give all that is held to the outbox, unless it is from there.
@@ -181,13 +206,13 @@ class Lane:
 
     def try_again(self) -> None:
         """Send to a destination that has refused to take messages."""
-        if self._is_closed:
-            self._is_closed = False
+        if self.closed:
+            self.closed = ""
             self._start()
 
     def close(self, reason: str) -> None:
         """Wait until ``try_again``: the destination takes no messages of the account."""
-        self._is_closed = True
+        self.closed = reason or "it is closed"
         self._park()
         destination = self._outbox.destination
         self._owner.trouble(
@@ -197,7 +222,7 @@ class Lane:
 
     def _bound(self) -> None:
         """Make the first of too many that wait for a closed destination a dead letter."""
-        if not self._is_closed or self._outbox.count <= _MOST_FOR_CLOSED:
+        if not self.closed or self._outbox.count <= _MOST_FOR_CLOSED:
             return
         dead = Outcome("refused", reason="too much waits", dead=DeadReason.DESTINATION_CLOSED)
         if self._queue:
@@ -238,7 +263,7 @@ class Lane:
             await asyncio.wait({self._task})
 
     def _start(self) -> None:
-        is_due = (self._queue or self._outbox) and not (self._paused or self._is_closed)
+        is_due = (self._queue or self._outbox) and not (self._paused or self.closed)
         if self._holds and self._timer:
             self._timer.cancel()
             self._timer, self._holds = None, False
@@ -275,7 +300,7 @@ class Lane:
     def may_send(self) -> bool:
         """Whether nothing holds up the next batch."""
         now = asyncio.get_running_loop().time()
-        return not self._paused and not self._is_closed and self._not_before <= now
+        return not self._paused and not self.closed and self._not_before <= now
 
     def park(self) -> None:
         """Give what is held to the outbox: what is first takes long."""

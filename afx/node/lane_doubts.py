@@ -183,7 +183,9 @@ class LaneDoubts:
             self._unclear[known[0].random_id] = now, reason
             return None
         its = [doubts[it.random_id] for it in known]
-        sample = await self._desk.ask(lambda: self._desk.store.copy_by(self._lane, required))
+        sample = await self._desk.ask(
+            lambda: self._desk.store.posters.copy_by(self._lane, required)
+        )
         sought = Sought(
             required,
             min(it.after for it in its),

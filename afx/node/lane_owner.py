@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from afx.forwarding.pipeline import Delivery
 from afx.node.outbox_reader import Found
 from afx.node.pools import Pools
+from afx.node.postponed import Postponed
 from afx.node.references import Reference
 from afx.node.topic_links import TopicLinks
 from afx.node.waits import Waits
@@ -24,6 +25,8 @@ class LaneOwner(Protocol):
     """Until when nothing is to be sent, and how much may be."""
     pools: Pools
     """What other sessions send."""
+    later: Postponed
+    """What is not to be made yet."""
     topics: TopicLinks
     """What topics of sources have become."""
     transfers: Transfers

@@ -9,13 +9,14 @@ something else, its tenth item has come, or none has come for a second.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from math import inf
 
 from afx.forwarding.pipeline import Delivery
 from afx.forwarding.whole_albums import MOST_IN_ALBUM, is_item, is_same_album, units
+from afx.node.followed import take_edit
 from afx.telegram.boxes import Ticket
 
 Entry = tuple[Delivery, Ticket]
@@ -36,6 +37,8 @@ class _Held:
     """When an item of an album came, in the loop's time."""
     is_begun: bool = False
     """It may have been sent, and is not settled."""
+    tries: int = 0
+    """How many of its tries may have sent it: none that Telegram has refused."""
     is_gone: bool = False
     """It is not to be sent any more; it leaves when those before it have left."""
 
@@ -116,6 +119,25 @@ class LaneQueue:
         """Note that so many of the first deliveries may be sent from now on."""
         for it in self._first_alike(count):
             it.is_begun = True
+            it.tries += 1
+
+    def note_refused(self) -> None:
+        """Telegram has asked to wait, instead of sending what was begun last."""
+        for it in self._held:
+            it.tries -= it.is_begun and it.tries > 0
+
+    def recall(self, tickets: Sequence[Ticket]) -> list[Ticket]:
+        """Keep what may have been sent of an outbox, and what is before that; returns its tickets.
+
+        ``tickets`` are those of what the outbox has given, in its order.
+        """
+        sent = {id(it.ticket) for it in self._held if it.tries}
+        places = (at for at, it in enumerate(tickets, 1) if id(it) in sent or not it.open)
+        left = list(tickets[: max(places, default=0)])
+        known = set(map(id, left))
+        self._held = deque(it for it in self._held if id(it.ticket) in known and not it.is_gone)
+        self._count, self._index = len(self._held), None
+        return left
 
     def begun(self) -> list[Delivery]:
         """Return those of the first deliveries that may have been sent."""
@@ -160,9 +182,16 @@ class LaneQueue:
             if change.op == "delete":
                 self._take_out(self._index, held)
                 return [(it, held.ticket)]
-            _replace(it, change)
+            take_edit(it, change)
             return []
         return None
+
+    def take_out(self, rules: Collection[int]) -> list[Entry]:
+        """Take out, and return, what has not begun and is of none of these rules."""
+        there = [it for it in self._held if not it.is_gone]
+        kept = [it for it in there if it.is_begun or it.delivery.rule in rules]
+        self._held, self._count, self._index = deque(kept), len(kept), None
+        return [(it.delivery, it.ticket) for it in there if it not in kept]
 
     def _behind_album(self, item: Delivery) -> int:
         """Return how many deliveries come behind the other items of an item's album."""
@@ -225,14 +254,3 @@ class LaneQueue:
 
 def _key_of(it: Delivery) -> _Key:
     return it.rule, it.source, it.message
-
-
-def _replace(it: Delivery, edit: Delivery) -> None:
-    """Give what waits the content of an edit: of several edits the last one counts."""
-    it.text, it.entities, it.raw = edit.text, edit.entities, edit.raw
-    it.needs_native_forward, it.album = edit.needs_native_forward, edit.album
-    it.look, it.buttons = edit.look, edit.buttons
-    if it.op == "edit" or it.whole is not None:
-        it.whole = edit.whole
-    if it.op == "edit":
-        it.error, it.version = "", edit.version

@@ -23,7 +23,8 @@ from afx.node.pace import Pace
 from afx.node.parents import before_answers, forget, set_requests
 from afx.node.patience import Patience
 from afx.node.plugged import plugged
-from afx.node.pool_lane import Stopped
+from afx.node.plugin_files import PluginFiles
+from afx.node.pool_stops import Stopped
 from afx.node.queue_filler import QueueFiller
 from afx.node.reuploads import Reuploads, is_gone, with_gone
 from afx.node.topic_sync import TopicSync
@@ -59,6 +60,7 @@ class LaneSender:
     __slots__ = (
         "_client",
         "_fetches",
+        "_files",
         "_filler",
         "_intents",
         "_outbox",
@@ -95,6 +97,7 @@ class LaneSender:
         self._fetches = 0
         """How often the first message was fetched anew."""
         self._reuploads = Reuploads(owner, pace, peers)
+        self._files = PluginFiles(owner, pace, self._read_first)
         self._topics = TopicSync(client, peers, intents, owner, pace)
         self._filler = QueueFiller(
             owner, outbox, queue, pace=pace, patience=self._patience, vain=self._vain
@@ -106,7 +109,6 @@ class LaneSender:
         Raises ConnectionError, and the error that says that the login is lost.
         """
         singly = self._vain.is_single
-        put_off = 0
         while (self._queue or self._outbox) and self._pace.may_send:
             if not self._queue:
                 if not await self._filler.fill():
@@ -129,7 +131,7 @@ class LaneSender:
             if any(delivery.plugins or delivery.verdict for delivery, _ in batch):
                 if batch[0][0].op != "send":
                     await self._owner.find_copies([delivery for delivery, _ in batch])
-                batch, refused = await plugged(batch, self._owner.trouble)
+                batch, refused = await plugged(batch, self._owner.trouble, self._files)
                 if refused:
                     await self._judge(batch, refused)
                     continue
@@ -146,15 +148,11 @@ class LaneSender:
             if outcomes is None:
                 return
             if isinstance(outcomes, Stopped):
-                # An edit or a delete that one sender alone can make: others pass it. Once all
-                # that waits has been tried, what comes next is waited for.
-                is_alone = self._outbox.count == 1 or put_off >= self._outbox.count > 0
-                if is_alone or not self._put_off():
+                # Edits and deletes that one sender alone can make: others pass them.
+                if not self._put_off(outcomes, batch):
                     self._pace.hold(outcomes.wait)
                     return
-                put_off += 1
                 continue
-            put_off = 0
             singly = await self._judge(batch, outcomes, singly=singly) or self._vain.is_single
 
     def _within_budget(self, batch: list[Entry]) -> list[Entry]:
@@ -187,7 +185,7 @@ class LaneSender:
         refused: list[Outcome] = []
         if any(it.topics for it, _ in batch):
             batch, refused = await self._topics.prepare(batch)
-        if batch and not refused and any(it.reupload for it, _ in batch):
+        if batch and not refused and any(it.reupload or it.made for it, _ in batch):
             batch, refused = await self._reuploads.prepare(batch, self._read_first)
         if refused:
             await self._judge(batch, refused)
@@ -208,6 +206,9 @@ class LaneSender:
         destination = self._outbox.destination
         for index, ((delivery, _), outcome) in enumerate(zip(batch, outcomes, strict=True)):
             if outcome.result == "wait":
+                is_refused = all(it.result in ("wait", "again") for it in outcomes[index:])
+                if is_refused and not self._owner.pools.has(delivery):
+                    self._queue.note_refused()
                 self._owner.told_to_wait(destination, outcome)
                 return False
             if outcome.result == "failed":
@@ -304,18 +305,19 @@ class LaneSender:
             self._intents.end(batch[0].destination)
         return made
 
-    def _put_off(self) -> bool:
-        """Put the first change behind all that waits; False where nothing may be stored.
+    def _put_off(self, stopped: Stopped, batch: Sequence[Entry]) -> bool:
+        """Make the first changes later, once their sender may; False where too many wait for that.
 
-        Of what waits of its message only changes may pass it, and each makes the copy what its
+        Of what waits of its message only changes may pass one, and each makes the copy what its
         message is then.
         """
-        self._pace.park()
-        if not self._outbox:
-            return False
-        delivery, ticket = self._queue.pop()
-        self._outbox.append(delivery)
-        self._owner.stored(ticket)
+        for it, _ in batch[: stopped.count]:
+            if it.op not in ("edit", "delete"):
+                break
+            if not self._owner.later.put_off(it, stopped.wait):
+                return False
+            _, ticket = self._queue.pop()
+            self._owner.stored(ticket)
         return True
 
     def settle(self, outcome: Outcome) -> None:
@@ -324,7 +326,7 @@ class LaneSender:
         self._vain.passed()
         # Its ticket is the outbox's if it was parked while it was in flight.
         delivery, ticket = self._queue.pop()
-        if delivery.reupload:
+        if delivery.reupload or delivery.made:
             self._reuploads.left(delivery)
         self._pace.passed()
         self._patience.settled(delivery.source, is_read=outcome.copy != 0)

@@ -154,15 +154,14 @@ class Outbox:
             )
         is_here = (*key, delivery.message) in self._known
         if is_here and reference.op != "send":
-            under_way = max(len(self.open), self.reading)
-            return reference not in islice(self.references(), under_way)
+            return reference not in islice(self.references(), self.under_way)
         return is_here
 
     def holds(self, send: Delivery) -> bool:
         """Return whether a message waits here and is not under way: it was not sent."""
         if not self.contains(send):
             return False
-        under_way = islice(self.references(), max(len(self.open), self.reading))
+        under_way = islice(self.references(), self.under_way)
         wanted = (send.rule, send.source, send.message, send.op)
         return wanted not in ((it.rule, it.source, it.message, it.op) for it in under_way)
 
@@ -252,14 +251,21 @@ class Outbox:
         if self.last_due <= latest:
             return False
         self.last_due = latest
-        self._change_all(lambda it: it._replace(due=min(it.due, latest)))
+        self.change_all(lambda it: it._replace(due=min(it.due, latest)))
         return bool(self._chunks)
 
-    def drop(self, is_gone: Callable[[Reference], bool]) -> None:
-        """Take some references out, while none is being sent."""
-        self._change_all(lambda it: None if is_gone(it) else it)
+    @property
+    def under_way(self) -> int:
+        """How many of the first references are being sent, or read to be sent."""
+        return max(len(self.open), self.reading)
 
-    def _change_all(self, change: Callable[[Reference], Reference | None]) -> None:
+    def drop(self, is_gone: Callable[[Reference], bool]) -> None:
+        """Take some references out, of those that are not under way."""
+        kept = iter([True] * self.under_way)
+        self.change_all(lambda it: it if next(kept, False) or not is_gone(it) else None)
+
+    def change_all(self, change: Callable[[Reference], Reference | None]) -> None:
+        """Change references; None takes one out."""
         for chunk in list(self._chunks):
             before = decode(chunk.text) if chunk.references is None else chunk.references
             after = [new for it in before if (new := change(it)) is not None]

@@ -24,6 +24,9 @@ from afx.telegram.facts import TelegramFacts
 from afx.telegram.messages import incoming
 from afx.telegram.sender import Outcome
 
+RULE_GONE = Outcome(
+    "refused", reason="its rule does not forward there any more", dead=DeadReason.RULE_CHANGED
+)
 _GONE = Outcome(
     "refused", reason="it was deleted before it could be sent", dead=DeadReason.MESSAGE_GONE
 )
@@ -82,7 +85,8 @@ async def fetch(
     # A copy counts, whatever has become of its source since.
     copies = await linked(
         [(CopyRoute(it.rule, it.source, destination), it.message) for it in references],
-        complete=any(it.op != "send" for it in references),
+        # An old one may have been copied long ago, when Telegram has forgotten its random id.
+        complete=any(it.op != "send" or it.judge for it in references),
     )
     # The copy that a change is of may be made by what is before it here.
     sent = {(it.rule, it.source, it.message) for it in references if it.op == "send"}
@@ -215,8 +219,7 @@ def _route(
             return route, None
     rule = incomplete.get(it.rule)
     if rule is None:
-        reason, dead = "its rule does not forward there any more", DeadReason.RULE_CHANGED
-        return bare, Outcome("refused", reason=reason, dead=dead)
+        return bare, RULE_GONE
     return replace(rule.route(destination), mode=it.mode), None
 
 

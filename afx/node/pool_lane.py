@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
 
 import structlog
@@ -16,6 +16,7 @@ from afx.node.lane_doubts import LaneDoubts
 from afx.node.pool_answers import decode_answer
 from afx.node.pool_desk import PoolDesk
 from afx.node.pool_orders import UNFIT, Order, encode, first_unencoded, order_of, search_of
+from afx.node.pool_stops import Stopped
 from afx.node.pool_texts import MalformedOrderError
 from afx.telegram.building import NotBuiltError, build
 from afx.telegram.sender import Outcome
@@ -33,6 +34,8 @@ _UNFIT_SECONDS = 300.0
 _REPORT_SECONDS = 10.0
 """An order that was taken and not answered by then is reported."""
 _MOST_WAIT_SECONDS = 60.0
+_MOST_PUT_OFF_SECONDS = 3600.0
+"""The same of edits and deletes, for which nothing else waits."""
 _DEAD_SECONDS = 60.0
 """An order of a sender that no node has is given up after that: its sends are in doubt."""
 _DOUBT_SECONDS = 5.0
@@ -41,16 +44,6 @@ _ALONE = "alone is asked for them again"
 _NEXT = Outcome("again", reason="it is sent next")
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True, frozen=True)
-class Stopped:
-    """Nothing was made of a batch for now."""
-
-    wait: float = 0.0
-    """Seconds after which it is tried again."""
-    is_foreign: bool = False
-    """Another node has the session."""
 
 
 class SenderLane:
@@ -149,7 +142,9 @@ class SenderLane:
             # What waits for who has made its copy holds up nothing else.
             is_waiting = not required or part[0].op == "send"
             self._note_trouble(senders, is_waiting=is_waiting)
-            return Stopped(wait=min(_MOST_WAIT_SECONDS, max(0.05, choice.wait)))
+            is_put_off = part[0].op in ("edit", "delete")
+            most = _MOST_PUT_OFF_SECONDS if is_put_off else _MOST_WAIT_SECONDS
+            return Stopped(min(most, max(0.05, choice.wait)), len(part))
         fence = self._fence + (choice.sender != self._sender)
         order = order_of(part, choice.sender, fence, self._sequence + 1, singly=singly)
         try:
@@ -270,7 +265,7 @@ class SenderLane:
         0: it is not known, or it cannot be asked any more: another one may be allowed to.
         """
         found = await self._desk.ask(
-            lambda: self._desk.store.posters(self._lane, [it.copy for it in batch])
+            lambda: self._desk.store.posters.of(self._lane, [it.copy for it in batch])
         )
         who = found[0]
         same = next((place for place, it in enumerate(found) if it != who), len(batch))

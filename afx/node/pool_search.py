@@ -6,6 +6,7 @@ said in ``afx.forwarding.lost_copies``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from telethon import errors, utils
@@ -15,6 +16,7 @@ from afx.cluster.links import Origin, is_channel
 from afx.forwarding.lost_copies import Look, Post, judge
 from afx.forwarding.pipeline import Delivery
 from afx.node.pool_answers import ABSENT, UNCLEAR
+from afx.node.pool_desk import PoolDesk
 from afx.node.pool_orders import UNFIT, Order
 from afx.node.pool_requests import knows
 from afx.node.pool_sought import Sought
@@ -25,12 +27,14 @@ from afx.telegram.facts import media_kind
 from afx.telegram.sender import Outcome, is_forward
 
 _PAGE, _MOST_PAGES = 100, 20
+_MOST_CLAIMS = 5
+"""Times that posts are chosen of which others have claimed some meanwhile."""
 _CLOCKS_SECONDS = 120
 """By how much the clocks of Telegram and of Redis may differ."""
 _METHOD = method_name(functions.messages.GetHistoryRequest)
 
 
-async def search(session: HostedSession, order: Order) -> list[Outcome]:
+async def search(session: HostedSession, order: Order, desk: PoolDesk) -> list[Outcome]:
     """Return what is known of the sends of an order: ``known``, or ``again`` with its reason.
 
     Raises ConnectionError when there may have been no answer, and the error of a lost login.
@@ -50,20 +54,48 @@ async def search(session: HostedSession, order: Order) -> list[Outcome]:
         if not refuses_chat(error) and not is_for_people(error):
             raise
         return [Outcome("refused", reason=f"{UNFIT}{error_name(error)}")] * len(batch)
-    of = await session.forwarder.admission.judge_of_copies.origins_of(
-        order.destination, [it.id for it in posts]
-    )
-    linked = {it: copy for copy, it in of.items()}
-    copies = [linked.get(Origin(order.rule, it.source, it.message), 0) for it in batch]
-    left = [place for place, copy in enumerate(copies) if not copy]
-    authors, who = {it.id: _author(it) for it in posts}, 0
-    if any(authors.values()):
+    who = 0
+    if any(map(_author, posts)):
         who = await _author_of(session, order.destination, sought.sample)
+    for _ in range(_MOST_CLAIMS):
+        outcomes, claimed = await _judged(session, order, desk, posts, missing, who)
+        claims, to = desk.store.claims, order.destination
+        if not claimed or await desk.ask(lambda: claims.claim(to, claimed)):  # noqa: B023
+            return outcomes
+    return [Outcome("again", reason=f"{UNCLEAR}others look for the same there")] * len(batch)
+
+
+async def _judged(
+    session: HostedSession,
+    order: Order,
+    desk: PoolDesk,
+    posts: Sequence[Any],
+    missing: str,
+    who: int,
+) -> tuple[list[Outcome], dict[int, int]]:
+    """Return what is known of the sends of an order, and the posts that are to be claimed for some.
+
+    ``who`` is the author of copies of the account in doubt; 0 where that is not known.
+    """
+    sought, batch, to = order.sought, order.deliveries, order.destination
+    assert sought is not None
+    # Claims first: what is claimed may be linked, and not claimed any more.
+    claims = await desk.ask(lambda: desk.store.claims.of(to))
+    of = await session.forwarder.admission.judge_of_copies.origins_of(to, [it.id for it in posts])
+    linked = {it: copy for copy, it in of.items()}
+    mine = {random_id: copy for copy, random_id in claims.items()}
+    copies = [
+        linked.get(Origin(order.rule, it.source, it.message), 0) or mine.get(it.random_id, 0)
+        for it in batch
+    ]
+    left = [place for place, copy in enumerate(copies) if not copy]
+    authors = {it.id: _author(it) for it in posts}
     candidates = [
         Post(it.id, _look_of(it))
         for it in posts
         if isinstance(it, types.Message)
         and it.id not in of
+        and it.id not in claims
         and authors[it.id] in (0, who or authors[it.id])
         and not (it.out and sought.session != order.sender and authors[it.id])
     ]
@@ -79,7 +111,8 @@ async def search(session: HostedSession, order: Order) -> list[Outcome]:
         else:
             reason = f"{UNCLEAR}{verdict.unclear}" if verdict.unclear else ABSENT
             outcomes[place] = Outcome("again", reason=reason)
-    return outcomes
+    found = {outcomes[it].copy: batch[it].random_id for it in left if outcomes[it].copy}
+    return outcomes, found
 
 
 async def _unable(session: HostedSession, destination: int) -> Outcome | None:

@@ -188,7 +188,7 @@ class PoolSenders:
             has_asked = True
             try:
                 if order.sought is not None:
-                    return await search(session, order)
+                    return await search(session, order, self._desk)
                 return await carry_out(session, order)
             except Exception as error:
                 if is_lost_login(error):

@@ -18,7 +18,8 @@ from afx.forwarding.rules import Routes
 from afx.node.lane_queue import Entry
 from afx.node.outbox_reader import Incomplete
 from afx.node.pool_desk import PoolDesk
-from afx.node.pool_lane import SenderLane, Stopped
+from afx.node.pool_lane import SenderLane
+from afx.node.pool_stops import Stopped
 from afx.telegram.sender import Outcome
 
 _NO_CHANNEL = Outcome(

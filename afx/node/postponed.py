@@ -7,6 +7,9 @@ commit, the outbox's first, so what a crash cuts is in both at worst: then a kno
 the second. Contents are read when they are sent: what is edited before is sent as it is then,
 and what is deleted before is not sent.
 
+Edits and deletes that one sender of a pool alone can make, and that has to wait, wait here, too:
+they are read again once that wait is over, however much their lane sends meanwhile.
+
 A queue keeps its order: behind one that waits, all of its rule and destination wait. What would
 go beyond the caps of its rule waits here, too, for the next hour or day (see ``cap_counts``).
 """
@@ -43,6 +46,8 @@ _LONGEST_SLEEP = 600.0
 """Seconds; the wall clock may be set meanwhile."""
 _HELD_SECONDS = 60.0
 """After how long what waits behind old messages is looked at again, if nothing says so before."""
+_PASSED_SECONDS = 60.0
+"""For so long a change waits for one that has been put off for longer."""
 _TOGETHER = 1.0
 """Seconds by which the items of an album may differ: they are sent together."""
 
@@ -119,6 +124,8 @@ class Postponed:
     def _obey(self, kind: str, waiting: Outbox, options: Options) -> bool:
         """Let a queue obey its rule's options; returns whether that has changed it."""
         now = ceil(self._now())
+        if kind == "c":
+            return False
         if kind == "s":
             return waiting.bring_forward(ceil(options.due(now)))
         if options.auto_delete:
@@ -185,6 +192,19 @@ class Postponed:
         queue = (f"d{sent.rule}", sent.destination)
         due = self._now() + options.auto_delete
         return self._append(queue, replace(sent, op="delete"), due) == "later"
+
+    def put_off(self, change: Delivery, seconds: float) -> bool:
+        """Let a change of a copy go to its lane later, once who alone can make it may.
+
+        Returns False where too many wait already.
+        """
+        queue, due = (f"c{change.rule}", change.destination), ceil(self._now() + seconds)
+        waiting = self._queues.get(queue)
+        if waiting and waiting.last_due > due + _PASSED_SECONDS:
+            # What waits for another one's copy, for so long, is looked at once more.
+            waiting.bring_forward(due)
+            self._arm()
+        return self._append(queue, change, due) == "later"
 
     def follow(self, change: Delivery) -> bool:
         """Return whether a change is of a message that waits here; then it is taken.
@@ -280,11 +300,15 @@ class Postponed:
         return max(0.0, quiet - now, self.gate.counts.closed_until(rule, destination) - now)
 
     def let_go(self, it: Backfill) -> None:
-        """Let what waits behind old messages follow, without what is one of those."""
+        """Let what waits behind old messages follow, without what is one of those.
+
+        What was read was put into the outbox, if it was to be sent: the second one would take
+        the edits that come before it is its turn, and settle as known without making them.
+        """
         waiting = self._queues.get((f"s{it.rule}", it.destination))
-        if waiting and it.doubles:
-            waiting.drop(lambda one: one.op == "send" and (one.source, one.message) in it.doubles)
-            it.doubles.clear()
+        if waiting:
+            waiting.drop(lambda one: one.op == "send" and it.has_read(one.source, one.message))
+        it.doubles.clear()
         self._arm()
 
     def _arm(self) -> None:

@@ -8,9 +8,10 @@ from afx.node.outbox import Outbox
 from afx.telegram.session import MalformedPositionError
 
 Queue = tuple[str, int]
-"""``s`` (sends) or ``d`` (deletes) with the rule's number, and the destination."""
-_FIELD = re.compile(r"later:([sd][0-9]{1,10}):(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
-_FIRST = re.compile(r"lfirst:([sd][0-9]{1,10}):(-?[0-9]{1,19})", re.ASCII)
+"""``s`` (sends), ``d`` (deletes of copies that are old enough) or ``c`` (changes that are put off)
+with the rule's number, and the destination."""
+_FIELD = re.compile(r"later:([sdc][0-9]{1,10}):(-?[0-9]{1,19}):([0-9]{1,12})", re.ASCII)
+_FIRST = re.compile(r"lfirst:([sdc][0-9]{1,10}):(-?[0-9]{1,19})", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 

@@ -1,39 +1,33 @@
 """References to the deliveries that wait in an outbox, and the texts as which they are stored.
 
 A chunk is a text such as ``7:c:-1005:1-3,9;8:f:-1006:4``: of rule 7, in mode copy, the messages
-1 to 3 and 9 of a source, and then another one. A capital letter stands for messages that the
-rule's filter has not judged yet; ``e``, ``d``, ``p`` and ``u`` for copies that are to be edited,
-deleted, pinned and unpinned, ``t`` for topics of forums. Behind an ``@`` stands from when on it is
-to be done, in Unix seconds, and a ``+`` stands behind the letter of what is of the album of the
-one before it: only queues of what is postponed have that (see ``postponed``). An ``n`` is
-collected for a digest; ``g``, and each ``h`` behind it, are one message of a digest: what is in
-that is stored before it is sent (see ``digests``).
+1 to 3 and 9 of a source, and then another one (``outbox_letters`` has the letters). Behind an ``@``
+stands from when on it is to be done, in Unix seconds, and a ``+`` stands behind the letter of what
+is of the album of the one before it: only queues of what is postponed have that (see
+``postponed``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from afx.cluster.fields import INT32_LIMIT
 from afx.forwarding.pipeline import Delivery, Op, Part, random_id
 from afx.forwarding.rules import Mode
+from afx.node.outbox_letters import CODES, LETTERS, letter_of, meaning_of
 from afx.telegram.session import MalformedPositionError
 
 CHUNK = 256
 """The most references of one chunk."""
 _RUN = re.compile(
-    r"([0-9]{1,10}):([cfCFedputnghNGH]\+?):(-?[0-9]{1,19}):([0-9,-]+)(?:@([0-9]{1,11}))?", re.ASCII
+    rf"([0-9]{{1,10}}):([{LETTERS}]\+?):(-?[0-9]{{1,19}}):([0-9,-]+)(?:@([0-9]{{1,11}}))?", re.ASCII
 )
 _IDS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
-_MODES: Mapping[str, Mode] = {"c": "copy", "f": "forward"}
-_OPS: Mapping[str, Op] = {"e": "edit", "d": "delete", "p": "pin", "u": "unpin", "t": "topic"}
-_LETTERS: Mapping[Op, str] = {op: letter for letter, op in _OPS.items()}
-_PARTS: Mapping[str, Part] = {"n": "entry", "g": "first", "h": "rest"}
-_PART_LETTERS: Mapping[Part, str] = {part: letter for letter, part in _PARTS.items()}
-_CODES: Mapping[Op, int] = {"send": 0, "edit": 1, "delete": 2, "pin": 3, "unpin": 4, "topic": 5}
 _RETRIED = "it is retried"
+OLD = "it is an old message of a backfill"
+"""What a backfill says of what it puts into an outbox."""
 
 
 class Reference(NamedTuple):
@@ -52,11 +46,13 @@ class Reference(NamedTuple):
     """It is of the album of the one before it, and is released together with that."""
     part: Part = ""
     """What it is of a digest."""
+    old: bool = False
+    """A backfill has put it here."""
 
     @property
     def group(self) -> int:
         """The number of its rule and of what is to be done."""
-        return self.rule * 8 + _CODES[self.op]
+        return self.rule * 8 + CODES[self.op]
 
     def delivery(self, destination: int) -> Delivery:
         """Return its delivery, without the content."""
@@ -71,7 +67,7 @@ class Reference(NamedTuple):
             "",
             (),
             False,
-            unjudged=_RETRIED if self.judge else "",
+            unjudged=OLD if self.old else _RETRIED if self.judge else "",
             op=self.op,
             part=self.part and "entry",
         )
@@ -81,16 +77,15 @@ def reference_to(it: Delivery, due: int = 0) -> Reference:
     """Return the reference to a delivery; ``due``: not before that, in Unix seconds."""
     part: Part = "entry" if it.part and it.op == "send" else ""
     mode: Mode = "copy" if part else it.mode  # a digest is written anew
-    judge = bool(it.unjudged)
-    return Reference(it.rule, mode, it.source, it.message, judge, it.op, due, part=part)
+    judge, old = bool(it.unjudged), it.unjudged == OLD
+    return Reference(it.rule, mode, it.source, it.message, judge, it.op, due, part=part, old=old)
 
 
 def encode(references: Iterable[Reference]) -> str:
     """Return references as they are stored."""
     runs: list[tuple[tuple[int, str, int, int], list[tuple[int, int]]]] = []
-    for rule, mode, source, message, judge, op, due, joined, part in references:
-        letter = _PART_LETTERS.get(part) or _LETTERS.get(op) or mode[0]
-        letter = (letter.upper() if judge and op == "send" else letter) + ("+" if joined else "")
+    for rule, mode, source, message, judge, op, due, joined, part, old in references:
+        letter = letter_of(mode, judge=judge, op=op, part=part, old=old) + ("+" if joined else "")
         key = (rule, letter, source, due)
         if not runs or runs[-1][0] != key:
             runs.append((key, [(message, message)]))
@@ -122,12 +117,11 @@ def decode(text: str) -> list[Reference]:
                 raise MalformedPositionError(f"an outbox contains no ids: {part[:40]!r}")
             if last - first >= CHUNK or len(found) >= CHUNK:
                 raise MalformedPositionError(f"an outbox contains too much: {part[:40]!r}")
-            rule, letter, source = int(run[1]), run[2][0], int(run[3])
-            mode, op = _MODES.get(letter.lower(), "copy"), _OPS.get(letter, "send")
-            of_digest = _PARTS.get(letter.lower(), "")
-            due, is_joined = int(run[5] or 0), len(run[2]) > 1
+            rule, source, due = int(run[1]), int(run[3]), int(run[5] or 0)
+            mode, judge, op, part_of, old = meaning_of(run[2][0])
+            is_joined = len(run[2]) > 1
             found += [
-                Reference(rule, mode, source, it, letter.isupper(), op, due, is_joined, of_digest)
+                Reference(rule, mode, source, it, judge, op, due, is_joined, part_of, old)
                 for it in range(first, last + 1)
             ]
     return found

@@ -28,7 +28,7 @@ from afx.telegram.uploads import StaleFileError, TransferError
 if TYPE_CHECKING:
     from afx.telegram.peers import Peers
 
-_PARK_SECONDS = 30.0
+PARK_SECONDS = 30.0
 """A lane whose file takes longer gives what it holds to its outbox."""
 _KNOWN_SECONDS = 600.0
 """For so long a chat counts as one that forbids to save its files."""
@@ -69,6 +69,10 @@ class Reuploads:
         found = False
         for it in batch:
             if it.uploaded is not None and it.uploaded is not _WITHOUT:
+                if it.made is not None:
+                    self._owner.transfers.forget(it.made.file)
+                    it.uploaded, found = None, True
+                    continue
                 file = source_file(it.whole if it.op == "edit" else it.raw)
                 if file is not None:
                     self._owner.transfers.forget(file)
@@ -79,7 +83,10 @@ class Reuploads:
     def left(self, delivery: Delivery) -> None:
         """A delivery has left its lane: remember which file its copy has."""
         self._stale = 0
-        if delivery.uploaded is None or delivery.uploaded is _WITHOUT:
+        if delivery.made is not None:
+            # A large one takes its time.
+            asyncio.get_running_loop().run_in_executor(None, delivery.made.file.remove)
+        if delivery.uploaded is None or delivery.uploaded is _WITHOUT or delivery.made:
             return
         message = delivery.whole if delivery.op == "edit" else delivery.raw
         try:
@@ -110,7 +117,7 @@ class Reuploads:
         return batch[:count], []
 
     def _is_due(self, it: Delivery) -> bool:
-        if not it.reupload or it.uploaded is not None:
+        if not (it.reupload or it.made) or it.uploaded is not None:
             return False
         if it.op == "edit":
             has_media = bool(it.copy) and media_kind(it.whole) in WITH_FILE
@@ -118,7 +125,7 @@ class Reuploads:
             has_media = it.op == "send" and (it.needs_native_forward or it.raw is not None)
         if not has_media or self._owner.pools.has(it):
             return False
-        return it.reupload == "must" or self._is_protected(it.source)
+        return bool(it.made) or it.reupload == "must" or self._is_protected(it.source)
 
     def _is_protected(self, source: int) -> bool:
         if self._protected is None:
@@ -128,17 +135,22 @@ class Reuploads:
     async def _prepare_first(
         self, unit: Sequence[Entry], them: Sequence[Delivery], read: Read
     ) -> tuple[Sequence[Entry], list[Outcome]]:
-        messages = await self._messages(them, read)
-        if messages is None:
-            return [], []
+        due = [it for it in them if self._is_due(it)]
+        is_made = all(it.made for it in due)  # the others of its album need not be uploaded
+        messages = {it.message: it.whole for it in due}
+        if not is_made:
+            read_now = await self._messages(them, read)
+            if read_now is None:
+                return [], []
+            due, messages = list(them), read_now
         if not messages:
             return unit, [_GONE] * len(unit)
-        if not any(getattr(it, "noforwards", False) for it in messages.values()):
+        if not is_made and not any(getattr(it, "noforwards", False) for it in messages.values()):
             until = asyncio.get_running_loop().time() + _KNOWN_SECONDS
             self._protected = {**(self._protected or {}), them[0].source: until}
-        timer = asyncio.get_running_loop().call_later(_PARK_SECONDS, self._pace.park)
+        timer = asyncio.get_running_loop().call_later(PARK_SECONDS, self._pace.park)
         try:
-            found = [(it, await self._media(it, messages.get(it.message))) for it in them]
+            found = [(it, await self._media(it, messages.get(it.message))) for it in due]
         except NotMadeAnewError as error:
             return unit, [Outcome("refused", reason=str(error))] * len(unit)
         except StaleFileError as error:
@@ -150,6 +162,10 @@ class Reuploads:
                     it.whole = None  # it is read anew
             return [], []
         except TransferError as error:
+            if error.is_final and (made := [it for it in due if it.made]):
+                for it in made:
+                    it.verdict, it.made = it.made.refused(str(error)), None
+                return [], []  # as the rule says: without it, or not at all
             result = Outcome("refused" if error.is_final else "failed", reason=str(error))
             return unit, [result] * len(unit)
         finally:
@@ -174,8 +190,12 @@ class Reuploads:
 
     async def _media(self, it: Delivery, message: Any) -> Any:
         """Return what a delivery is sent by."""
-        if message is None:
+        if message is None or it.uploaded is _WITHOUT:
             return _WITHOUT
+        if it.made is not None:
+            peer = self._peers.input_peer(it.destination)
+            media = await self._owner.transfers.upload(it.made.file, peer)
+            return _covered(media, message.media.spoiler)
         file = source_file(message)
         if file is None:
             return made_anew(message)
@@ -184,6 +204,11 @@ class Reuploads:
             return _WITHOUT
         media = await transfers.upload(file, self._peers.input_peer(it.destination))
         return _covered(media, message.media.spoiler)
+
+
+def set_gone(delivery: Delivery) -> None:
+    """A message was deleted before its file was read."""
+    delivery.uploaded = _WITHOUT
 
 
 def is_gone(delivery: Delivery) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -32,6 +32,9 @@ from afx.telegram.session import StoredSession
 from afx.telegram.updates import UpdateReader
 
 _JITTER = (0.8, 1.2)
+_FIRST_SECONDS = 1.0
+"""After so long what could not be tried is tried again; then twice as long each time, until that
+is as long as for chats that are closed."""
 
 log = structlog.get_logger()
 
@@ -71,6 +74,7 @@ class RuleWatch:
         "_forwarder",
         "_is_unregistered",
         "_kept",
+        "_news",
         "_owner",
         "_pause",
         "_peers",
@@ -95,7 +99,7 @@ class RuleWatch:
     ) -> None:
         self._closed = ClosedRoutes(rules)
         self._added: Sequence[RuleSpec] = ()
-        """New rules, and such as name more chats than before, until these are looked up."""
+        """New rules, and such as name other chats than before, until these are looked up."""
         self._client = client
         self._peers = peers
         self._reader = reader
@@ -108,6 +112,8 @@ class RuleWatch:
         self._is_unregistered = False
         """Chats have become known, and other sessions have not been told of them yet."""
         self._kept = KeptBoxes()
+        self._news: asyncio.Event | None = None
+        """While it waits before it tries again: there are new rules."""
         self._due = 0.0
         self._pause = RETRY_SECONDS
         self.troubles: dict[int, RuleTrouble] = {}
@@ -178,14 +184,17 @@ class RuleWatch:
     def renew(self, rules: Sequence[RuleSpec]) -> Sequence[RuleSpec]:
         """Use the filters and transforms of these rules from now on, and tell what is wrong.
 
-        What has been judged already keeps its verdict. New rules, and such as name more chats,
-        are used as soon as their chats are looked up. Returns the rules as they are used then.
+        What has been judged already keeps its verdict. New rules, and such as name other chats,
+        are used as soon as their chats are looked up. What is sent by rules that are gone, and
+        has not begun, is not sent. Returns the rules as they are used then.
         """
-        before = self._closed.leave()
+        before, sources = self._closed.leave(), self._closed.sources
         used = self._closed.renew(rules)
         if self._closed.leave() != before:
             self._due = self._clock.monotonic()
         self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
+        self._forwarder.lanes.leave_out(self._closed.rules)
+        self._leave(sources)
         self._apply()
         if self._closed.unlearned:
             self._due = self._clock.monotonic()
@@ -213,6 +222,8 @@ class RuleWatch:
         )
         if is_open and now >= self._due:
             self._wait()
+            if self._news is not None:
+                self._news.set()
             if self._task is None or self._task.done():
                 self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -228,18 +239,36 @@ class RuleWatch:
         self._due = self._clock.monotonic() + self._pause * self._random.uniform(*_JITTER)
 
     async def _run(self) -> None:
-        try:
-            opened = await self._try_again()
-            while self._added:  # more have come meanwhile
-                opened = await self._try_again() or opened
-        except Exception as error:
-            if is_lost_login(error) or isinstance(error, OSError | EOFError):
-                self._owner.lost(error)
-            else:
+        pause = _FIRST_SECONDS
+        while True:
+            try:
+                opened = await self._try_again()
+                while self._added:  # more have come meanwhile
+                    opened = await self._try_again() or opened
+                break
+            except Exception as error:
+                if is_lost_login(error) or isinstance(error, OSError | EOFError):
+                    self._owner.lost(error)
+                    return
                 log.warning("rules_not_tried", error=repr(error))
-            return
+                if wait := float(getattr(error, "seconds", None) or 0.0):
+                    await asyncio.sleep(wait)  # Telegram asks for it
+                else:
+                    await self._back_off(pause)
+                    pause = min(RETRY_SECONDS, pause * 2)
         self._pause = RETRY_SECONDS if opened else min(RETRY_MAX, self._pause * 2)
         self._wait()
+
+    async def _back_off(self, seconds: float) -> None:
+        """Wait; new rules end that."""
+        self._news = asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds * self._random.uniform(1.0, _JITTER[1])):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._news = None
 
     async def _try_again(self) -> bool:
         """Look up unknown chats, and read closed sources, again; True if that helped."""
@@ -295,12 +324,26 @@ class RuleWatch:
         if self._added is not added:
             return False  # they have changed meanwhile
         self._added = ()
-        before = set(closed.routes)
+        before, sources = set(closed.routes), closed.sources
         closed.add(added)
         closed.note_known(found)
         closed.note_unreadable(dict.fromkeys(set(closed.routes) - before, "not read yet"))
+        self._leave(sources)
         self._is_unregistered = True
         return True
+
+    def _leave(self, sources: Collection[int]) -> None:
+        """Read no more those of some sources that no rule names any more.
+
+        What is stored of them goes, as at a restart: a rule that names one again later begins
+        at what is posted then.
+        """
+        if gone := sorted(set(sources) - self._closed.sources):
+            self._closed.note_readable(gone)
+            self._kept.forget(gone)
+            for chat in gone:
+                self._owner.forget_fields(forget_source(self._reader, chat))
+            self._owner.progressed()
 
     def _forget_expired(self) -> None:
         """Sources that could not be read for long begin at now, when they can again."""

@@ -70,6 +70,8 @@ def decide(
 ) -> list[DoubtRow]:
     """Decide doubts of a rule: those of a message, source or destination, or all.
 
+    A message, and a source, of 0 are those that are not known.
+
     ``sent`` is the id of the copy in the destination: it is linked, and not sent again. 0: they
     were not sent, and another sender sends them. The rule's node does so once the sender in
     doubt runs nowhere, or answers. Raises NotFoundError where the rule has none such, UsageError
@@ -96,7 +98,7 @@ def decide(
     verdict = sent_verdict(sent) if sent else NOT_SENT
     with change(context, "rule.doubt.decide", f"rule/{path}") as details:
         rows = [_row(stored, to, it, names) for to, it, names in _named(chosen)]
-        details.update({"sent": sent, "doubts": [_content(it) for it in rows]})
+        details.update({"sent": sent, "doubts": [content(it) for it in rows]})
         if context.dry_run:
             return rows
         client = context.servers.redis()
@@ -126,5 +128,6 @@ def _row(rule: Rule, to: int, it: Doubt, sender: str) -> DoubtRow:
     return DoubtRow(rule.id, *name, sender, it.source, it.message, to, since, decision)
 
 
-def _content(it: DoubtRow) -> dict[str, object]:
+def content(it: DoubtRow) -> dict[str, object]:
+    """Return a doubt as the audit log keeps it."""
     return {"sender": it.sender, "from": it.source, "message": it.message, "to": it.destination}

@@ -1,12 +1,13 @@
-"""A word to the leader that there is something to do."""
+"""A word to the leader that there is something to do.
+
+Every operation that changes anything imports this, and commands that only read import
+operations that change: what speaks to Redis is imported when it is needed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 
-import redis
-
-from afx.cluster import report_stream
 from afx.errors import AfxError
 from afx.operations.context import Context
 from models.base import in_transaction
@@ -19,5 +20,9 @@ def wake_leader(context: Context) -> None:
     not committed cannot be seen, and no lock is to wait for Redis.
     """
     if not context.dry_run and not in_transaction():
+        import redis
+
+        from afx.cluster import report_stream
+
         with contextlib.suppress(AfxError, redis.RedisError):
             report_stream.publish(context.servers.redis(), [])

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-import redis
-
 from afx.cluster import keys
 from afx.errors import AfxError
 from afx.operations.context import Context, operation
@@ -46,6 +44,8 @@ def listing(
 
 def _fields(context: Context, chosen: Sequence[tuple[int, int]]) -> dict[int, Mapping[str, str]]:
     """Return what is stored of rules, each given with its session; SQL may have an older copy."""
+    import redis
+
     try:
         client = context.servers.redis_if_running()
         if client is not None:

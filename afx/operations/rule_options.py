@@ -7,7 +7,6 @@ from typing import Any
 
 from afx.errors import UsageError, printable
 from afx.forwarding.chat_names import ME, has_id
-from afx.forwarding.forms import duration_text
 from afx.forwarding.outputs import is_output_text
 from afx.forwarding.topics import chat_of
 from afx.operations.context import Context
@@ -26,6 +25,8 @@ def check_life(context: Context, options: Mapping[str, Any]) -> None:
     """
     life, days = options.get("auto_delete", 0), context.settings.link_days
     if life > days * _DAY:
+        from afx.forwarding.forms import duration_text
+
         raise UsageError(
             f"Copies are to be deleted after {duration_text(life)} (auto_delete), and links to "
             f"them are kept for {days} days only (the setting link_days); nothing was changed. "

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-import redis
-
 from afx.cluster import keys
 from afx.errors import AfxError
 from afx.forwarding.chat_names import has_id
@@ -65,6 +63,8 @@ def _why(sender: Session | None, owner: Session) -> str:
 
 def posting(servers: Servers, rule: int, destinations: Iterable[str]) -> list[str]:
     """Return who posts a rule's copies now, in words; nothing where that is not known."""
+    import redis
+
     numbers: dict[str, int] = {}
     try:
         client = servers.redis_if_running()

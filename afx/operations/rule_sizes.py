@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from afx.errors import UsageError
-from afx.forwarding.sizes import LARGEST_OF_SESSION, program_size
 from models.storage import rules
 from models.tables import Session
 
@@ -21,6 +20,8 @@ def bounded(sessions: Sequence[Session]) -> Iterator[None]:
 
     Use it in a transaction. Sessions that were too large before may become smaller.
     """
+    from afx.forwarding.sizes import LARGEST_OF_SESSION
+
     names = {it.id: it.name for it in sessions}
     before = _sizes(list(names))
     yield
@@ -35,6 +36,8 @@ def bounded(sessions: Sequence[Session]) -> Iterator[None]:
 
 
 def _sizes(sessions: list[int]) -> dict[int, int]:
+    from afx.forwarding.sizes import program_size
+
     found = rules.for_sessions(sessions)
     return {
         session: sum(program_size(it.filter, it.transform, it.options) for it in rows)

@@ -1,4 +1,7 @@
-"""Rules, one by one: which chats are forwarded, and where to."""
+"""Rules, one by one: which chats are forwarded, and where to.
+
+What checks conditions, transforms and options takes long to import: a list of rules does without.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ from typing import Any
 from afx.errors import UsageError
 from afx.forwarding.outputs import target_of
 from afx.forwarding.rule_docs import RuleDoc
-from afx.forwarding.rulefile import checked, checked_options, checked_sync
-from afx.forwarding.rules import chat_reference, destination_reference
 from afx.forwarding.topics import wrong_destinations
 from afx.operations.changes import change
 from afx.operations.context import Context, operation
@@ -124,6 +125,8 @@ def add(
     Raises UsageError for what names no chat, an unknown mode, a taken name, and for what
     is no filter or transform, or cannot be followed.
     """
+    from afx.forwarding.rulefile import checked, checked_options, checked_sync
+
     wanted, changes = checked(filter, transform, mode, "the rule")
     followed = checked_sync(sync, mode, "the rule")
     more = checked_options(options, "the rule")
@@ -167,6 +170,8 @@ def modify(
     An empty filter takes all messages. Raises UsageError as ``add`` does, and when nothing
     is given.
     """
+    from afx.forwarding.rulefile import checked, checked_options, checked_sync
+
     given = (sources, destinations, mode, filter, transform, sync, options, enabled)
     if all(it is None for it in given):
         raise UsageError("Nothing is to be changed; give a field, such as the filter.")
@@ -255,17 +260,27 @@ def remove(context: Context, text: str) -> str:
     """Remove a rule; returns its path."""
     rule = _find(context, text)
     path = f"{rule.session.name}/{rule.name}"
+    from afx.operations import doubts  # few rules have any, and redis takes long to import
+
+    has_pool = bool(rule.options.get("senders"))
+    lost = doubts.listing_if_running(context, str(rule.id)) if has_pool else []
     with change(context, "rule.remove", f"rule/{path}") as details:
+        if lost:  # nobody decides them any more
+            details.update({"doubts": [doubts.content(it) for it in lost]})
         rules.remove(rule)
         details.update({"rule": rule.name, "before": content(document(rule.session.name, rule))})
     return path
 
 
 def _chats(texts: Sequence[str]) -> tuple[str, ...]:
+    from afx.forwarding.rules import chat_reference
+
     return tuple(dict.fromkeys(chat_reference(it) for it in texts))
 
 
 def _destinations(texts: Sequence[str]) -> tuple[str, ...]:
+    from afx.forwarding.rules import destination_reference
+
     found = tuple(dict.fromkeys(destination_reference(it) for it in texts))
     if wrong := wrong_destinations(found):
         raise UsageError(f"In the rule {wrong}.")

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from afx.coordinator.decisions.account_health import ADVICE, Health
 from afx.coordinator.decisions.hibernation import Times, sleep_seconds
@@ -22,7 +22,6 @@ from afx.operations.pages import Page, page_of
 from afx.operations.requests import Requested
 from afx.operations.rules import RuleRow
 from afx.process_names import is_further, is_within
-from afx.security.vault import Vault
 from models.base import transaction, utc_now
 from models.names import check_name
 from models.storage import (
@@ -38,6 +37,9 @@ from models.storage import (
 from models.storage.control_subjects import SessionSubject
 from models.storage.sessions import NewSession, SessionFilter
 from models.tables import Session, User
+
+if TYPE_CHECKING:
+    from afx.security.vault import Vault
 
 __all__ = ["SessionFilter"]
 

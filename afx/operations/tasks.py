@@ -75,6 +75,7 @@ class TaskDetail:
     timeout_seconds: int
     unique_key: str | None
     cancelling: bool
+    pausing: bool
     actor: str
     run_after: datetime
     start_by: datetime | None
@@ -212,6 +213,34 @@ def cancel(context: Context, task_id: int) -> str:
 
 
 @operation("task:write", owned=True)
+def pause(context: Context, task_id: int) -> str:
+    """Pause a task until it is resumed; returns what that means, in a sentence.
+
+    Raises TransitionError when it has finished, is paused, or is being cancelled.
+    """
+    task = _find(context, task_id)
+    with change(context, "task.pause", f"task/{task_id}") as details:
+        state = tasks.pause(task_id, f"paused by {context.actor.name}")
+        details.update({"kind": task["kind"], "before": {"state": task["state"]}})
+    if state == "paused":
+        return f"task {task_id} ({task['kind']}) is paused; 'afx task resume {task_id}' resumes it"
+    return f"task {task_id} ({task['kind']}) is being paused"
+
+
+@operation("task:write", owned=True)
+def resume(context: Context, task_id: int) -> str:
+    """Queue a paused task again; it goes on where it was.
+
+    Raises TransitionError for any other task.
+    """
+    task = _find(context, task_id)
+    with change(context, "task.resume", f"task/{task_id}") as details:
+        tasks.resume(task_id)
+        details.update({"kind": task["kind"], "before": {"state": task["state"]}})
+    return f"task {task_id} ({task['kind']}) is queued again"
+
+
+@operation("task:write", owned=True)
 def cancel_batch(context: Context, batch: int) -> int:
     """Cancel what has not finished of a batch; returns how many tasks.
 
@@ -309,6 +338,7 @@ def _detail(task: dict[str, Any]) -> TaskDetail:
         timeout_seconds=task["timeout_seconds"],
         unique_key=task["unique_key"],
         cancelling=task["cancelling"],
+        pausing=task["pausing"] and task["state"] in ("published", "running"),
         actor=task["actor"],
         run_after=task["run_after"],
         start_by=task["start_by"],

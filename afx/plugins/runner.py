@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from afx.forwarding.plugin_options import Plugin
-from afx.plugins import GROUP, Drop, Hook, Message
+from afx.plugins import Drop, Hook, Message, installed
+from afx.plugins.exchange import LONGEST, WrongAnswerError
+from afx.plugins.processes import Processes
 
 _HOUR = 3_600.0
 _STUCK_SECONDS = 1.0
@@ -22,8 +24,6 @@ _MOST_STUCK = 4
 """Threads that hooks have not given back; with so many nothing is called."""
 _LEFT_SECONDS = 600.0
 """For so long the other calls of a thread that was given back may go on."""
-_LONGEST = 16_384
-"""Characters that a hook may return; what Telegram does not take is cut later."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,15 +36,6 @@ class Failed:
 Answer = Message | Drop | Failed
 
 
-def installed(name: str) -> Hook:
-    """Return a plug-in by its name; raises LookupError, and whatever its import raises."""
-    found = list(entry_points(group=GROUP, name=name))
-    if not found:
-        raise LookupError(f"the plug-in {name!r} is not installed here")
-    hook: Hook = found[0].load()
-    return hook
-
-
 class PluginRunner:
     """The plug-ins of one process."""
 
@@ -55,6 +46,7 @@ class PluginRunner:
     ) -> None:
         self._load = load
         self._monotonic = monotonic
+        self._processes = Processes()
         self._hooks: dict[str, Hook | str] = {}
         """By name; a text says why one cannot be used."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -94,6 +86,18 @@ class PluginRunner:
         if isinstance(answer, Failed):
             return answer
         return _checked(answer, message)
+
+    async def apply_to_file(self, use: Plugin, message: Message, directory: Path) -> Answer:
+        """Return what a plug-in that gets files makes of a message; its file is in ``directory``.
+
+        Never raises, but when it is cancelled.
+        """
+        if not self._spend(use, message.rule):
+            return Failed(f"its budget of {use.per_hour:,} calls an hour is spent")
+        try:
+            return await self._processes.call(use, message, directory)
+        except WrongAnswerError as error:
+            return Failed(str(error))
 
     def may_tell(self, text: str) -> bool:
         """Return whether a failure is to be told now: the same one once a minute."""
@@ -185,7 +189,7 @@ def _checked(answer: Any, message: Message) -> Answer:
         isinstance(answer, Message)
         and isinstance(answer.text, str)
         and isinstance(answer.entities, tuple)
-        and len(answer.text) <= _LONGEST
+        and len(answer.text) <= LONGEST
         and not any("\ud800" <= it <= "\udfff" for it in answer.text)
     ):
         return answer

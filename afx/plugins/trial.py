@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from afx.forwarding.entities import Styled
-from afx.forwarding.facts import Facts
+from afx.forwarding.facts import CAPTIONED, Facts
 from afx.forwarding.plugin_options import Plugin
 from afx.plugins import Drop, Message
 from afx.plugins.runner import Failed, PluginRunner
@@ -36,6 +36,10 @@ class PluginTrial:
         it = self._facts
         message = Message(styled.text, tuple(styled.entities), it.media, it.chat, it.id, self._rule)
         for plugin in self._plugins:
+            if plugin.files:
+                if it.media in CAPTIONED:
+                    self.problems.append(f"plug-in {plugin.name}: it gets no file here")
+                continue
             answer = await self._runner.apply(plugin, message)
             if isinstance(answer, Drop):
                 return None

@@ -163,6 +163,11 @@ class TaskExecutor:
             if run := self._running.get(key):
                 self._stop(run, TaskOutcome.CANCELLED)
 
+    def not_running(self, tasks: Iterable[tuple[int, int]]) -> frozenset[int]:
+        """Return those of some tasks, given as (task, publication), of which nothing runs here."""
+        running = {task for task, _ in self._running}
+        return frozenset(task for task, _ in tasks if task not in running)
+
     def release_session(self, session_id: int) -> None:
         """Stop the tasks of a session that ends here; they go on where it runs next."""
         for run in [it for it in self._running.values() if it.job.session_id == session_id]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from telethon import errors
 from afx.cluster.task_jobs import CURSOR_LIMIT, TaskJob, parse_cursor
 from afx.node import backfilling
 from afx.node.approvals import approve
+from afx.node.backfill_state import Range
 from afx.node.message_source import ToldToWaitError, UnknownChatError
 from afx.node.waits import ALL
 from afx.reasons import DeadReason, TaskOutcome
@@ -200,14 +201,15 @@ class Run:
         destinations: Sequence[int],
         wanted: Sequence[tuple[int, int, int, int]],
         counts: tuple[int, int],
+        newest: Mapping[int, Callable[[], Awaitable[int]]],
     ) -> Any:
         """Let the session send old messages of a rule (see ``backfilling``).
 
         Raises TryAgainError when the session belongs to another node by now, or does not
         use the rule's chats now, and SnoozeError while another task does the same.
         """
-        ranges = [backfilling.Wanted(*it) for it in wanted]
-        order = backfilling.Order(self.task_id, rule, destinations, ranges, *counts)
+        ranges = [Range(*it) for it in wanted]
+        order = backfilling.Order(self.task_id, rule, destinations, ranges, *counts, newest)
         try:
             found = await backfilling.backfill(self._its_session, order)
         except backfilling.BusyError as error:
@@ -220,9 +222,9 @@ class Run:
             raise TryAgainError("The session moves to another node.")
         return found
 
-    async def end_backfill(self) -> None:
-        """Let the session send no more old messages for this task."""
-        await backfilling.end(self._its_session, self.task_id)
+    async def end_backfill(self) -> Any:
+        """Let the session send no more old messages for this task; returns how far that was."""
+        return await backfilling.end(self._its_session, self.task_id)
 
     @property
     def is_cancelled(self) -> bool:

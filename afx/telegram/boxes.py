@@ -81,6 +81,20 @@ class Box:
             self.pts = pts
         return ticket
 
+    def leave(self, pts: int, chat: int = 0, message: int = 0) -> bool:
+        """Take an update that causes no forward; True when the cursor moved.
+
+        ``message`` is one that is settled by that.
+        """
+        if self.tickets:
+            self.admit(pts, 0, chat, message)
+            return self.advance()
+        if pts:
+            self.pts = self.cursor = pts
+        if message:
+            self.last_ids[chat] = max(message, self.last_ids.get(chat, 0))
+        return bool(pts or message)
+
     def advance(self) -> bool:
         """Move the cursor past all that is settled; True when it moved."""
         moved = False

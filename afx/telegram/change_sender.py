@@ -9,6 +9,7 @@ channels.deleteMessages and messages.updatePinnedMessage.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from telethon import errors, utils
@@ -36,6 +37,7 @@ from afx.telegram.source_files import moved
 
 KNOWN = Outcome("known")
 _DONE = frozenset({"MESSAGE_NOT_MODIFIED", "CHAT_NOT_MODIFIED", "MESSAGE_ID_INVALID"})
+_TOO_LATE = "MESSAGE_EDIT_TIME_EXPIRED"
 _SETTLED = frozenset({"known", "refused"})
 _AFTER_A_FAILED = "a change before it was not made"
 _MOST_DELETED = 100
@@ -66,7 +68,7 @@ async def send_changes(
         answers = iter(await _answers(client, asked, lambda it: _request(it, peer)))
         for group in groups:
             answer = next(answers) if _is_asked(group[0]) else None
-            outcomes += [_outcome(group, answer)] * len(group)
+            outcomes += [_outcome(group, answer, client.edit_seconds)] * len(group)
         if any(it.result not in _SETTLED for it in outcomes):
             break
     # What is behind one that failed is made when that has been.
@@ -126,8 +128,11 @@ async def _check_deletes(
     return None
 
 
-def _outcome(group: Sequence[Delivery], answer: Any) -> Outcome:
-    """Return the outcome of each change of a group; raises the error of a lost login."""
+def _outcome(group: Sequence[Delivery], answer: Any, edit_seconds: int) -> Outcome:
+    """Return the outcome of each change of a group; raises the error of a lost login.
+
+    ``edit_seconds``: for how long the server takes edits, 0 where that is not known.
+    """
     if group[0].copy and group[0].error:
         return Outcome("refused", reason=group[0].error)
     if isinstance(answer, NotBuiltError):
@@ -142,7 +147,16 @@ def _outcome(group: Sequence[Delivery], answer: Any) -> Outcome:
         return KNOWN  # the copy has stopped by itself, or has never moved
     if error_name(answer) in _DONE and len(group) == 1:
         return KNOWN
-    return failed(answer, len(group))
+    outcome = failed(answer, len(group))
+    if outcome.reason == _TOO_LATE and edit_seconds:
+        # That of the account, which Telegram may change (constructor/config, edit_time_limit).
+        return replace(outcome, reason=f"{_TOO_LATE}: it takes edits for {_span(edit_seconds)}")
+    return outcome
+
+
+def _span(seconds: int) -> str:
+    hours = seconds // 3_600
+    return f"{hours:,} hours" if hours and seconds % 3_600 == 0 else f"{seconds:,} seconds"
 
 
 def _rounds(groups: Iterable[list[Delivery]]) -> Iterator[list[list[Delivery]]]:

@@ -23,7 +23,7 @@ from telethon._updates import EntityCache
 from telethon.errors import RPCError, UserMigrateError
 from telethon.extensions import markdown
 from telethon.sessions import StringSession
-from telethon.tl import functions
+from telethon.tl import functions, types
 from telethon.tl.alltlobjects import LAYER
 
 from afx.devices import Device
@@ -119,6 +119,8 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
     _before: tuple[Any, Any] | None = None
     """Where the stored login is, and its key, while the client is signed in elsewhere."""
     _goes_back = False
+    edit_seconds = 0
+    """For how long the server lets the account edit what it has sent; 0: it has not said it yet."""
     _moves, _moves_from = 0, 0.0
     """How many there were; the loop's time before which the account does not move again."""
     _updates_queue = _updates_error = _updates_handle = _keepalive_handle = None
@@ -234,9 +236,11 @@ class AccountClient(TelegramClient):  # type: ignore[misc]
             request.query = query
             answer = self._sender.send(functions.InvokeWithLayerRequest(LAYER, request))
             if to.through is None:
-                await answer
+                config = await answer
             else:
-                await answered_through(to.through, answer, REQUEST_SECONDS)
+                config = await answered_through(to.through, answer, REQUEST_SECONDS)
+            if isinstance(config, types.Config):
+                self.edit_seconds = config.edit_time_limit
 
     def _introduction(self) -> Any:
         """Return what the client says of itself at the beginning of a connection."""

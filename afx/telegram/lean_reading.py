@@ -9,13 +9,16 @@ pushed is of such channels.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from struct import Struct
 from typing import Any
 
 from telethon.extensions import BinaryReader
 from telethon.tl import types
+
+from afx.telegram.message_reading import MESSAGE, read_message, read_update
 
 _CONSTRUCTOR = Struct("<I")
 _VECTOR = Struct("<Ii")
@@ -29,11 +32,14 @@ _ONE_MESSAGE = Struct("<IIiIIIIi")
 _ABOUT_CHANNELS = frozenset(
     {types.UpdateNewChannelMessage.CONSTRUCTOR_ID, types.UpdateEditChannelMessage.CONSTRUCTOR_ID}
 )
-_MESSAGE = 0x7600B9D3
 _FROM, _BOOSTS, _RANK = 1 << 8, 1 << 29, 1 << 12
 """Flags of a message for what stands between its id and its chat; the last is of ``flags2``."""
 _PEER = Struct("<Iq")
 _CHANNEL = types.PeerChannel.CONSTRUCTOR_ID
+_DIFFERENCE = Struct("<IIi")
+"""Constructor, flags and position of a channel's difference."""
+_FINAL, _TIMEOUT = 1 << 0, 1 << 1
+_MOST_PASSED = 64
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -45,8 +51,7 @@ def read(body: bytes, followed: Container[int] | None = None) -> Any:
     """
     if followed is not None and (passed := _unfollowed(body, followed)) is not None:
         return passed
-    with BinaryReader(body) as reader:
-        return read_object(reader)
+    return read_object(BinaryReader(body))
 
 
 def _unfollowed(body: bytes, followed: Container[int]) -> Any:
@@ -60,7 +65,7 @@ def _unfollowed(body: bytes, followed: Container[int]) -> Any:
     if len(body) < at + 2 * _PEER.size + _TAIL.size:
         return None
     kind, _, count, update, message, flags, flags2, _ = _ONE_MESSAGE.unpack_from(body)
-    if kind != _UPDATES or count != 1 or message != _MESSAGE or update not in _ABOUT_CHANNELS:
+    if kind != _UPDATES or count != 1 or message != MESSAGE or update not in _ABOUT_CHANNELS:
         return None
     if flags2 & _RANK:
         return None
@@ -71,6 +76,12 @@ def _unfollowed(body: bytes, followed: Container[int]) -> Any:
     date, seq = _TAIL.unpack_from(body, len(body) - _TAIL.size)
     if peer != _CHANNEL or chat in followed or date <= 0:
         return None
+    return _passed(date, seq)
+
+
+@lru_cache(_MOST_PASSED)
+def _passed(date: int, seq: int) -> Any:
+    """Return an ``updates`` with nothing in it; all of one second are the same."""
     return types.Updates([], [], [], _EPOCH + timedelta(seconds=date), seq)
 
 
@@ -84,7 +95,7 @@ def read_object(reader: BinaryReader) -> Any:
     if len(stream) < at + _CONSTRUCTOR.size or _CONSTRUCTOR.unpack_from(stream, at)[0] != _UPDATES:
         return reader.tgread_object()
     reader.position += _CONSTRUCTOR.size
-    them = reader.tgread_vector()
+    them = _read_vector(reader)
     end = len(stream) - _TAIL.size
     if end >= reader.position + 2 * _VECTOR.size:
         constructor, _count = _VECTOR.unpack_from(stream, reader.position)
@@ -93,3 +104,48 @@ def read_object(reader: BinaryReader) -> Any:
             return types.Updates(them, [], [], _EPOCH + timedelta(seconds=date), seq)
     reader.position = at
     return reader.tgread_object()
+
+
+def read_channel_difference(reader: BinaryReader) -> Any:
+    """Return the answer to ``updates.getChannelDifference``; nothing of it is left out.
+
+    The layout of ``updates.channelDifference#2064674e`` is that of
+    core.telegram.org/constructor/updates.channelDifference.
+    """
+    start = reader.position
+    try:
+        return _channel_difference(reader)
+    except Exception:
+        reader.position = start
+        return reader.tgread_object()  # which says what is wrong, if it is
+
+
+def _channel_difference(reader: BinaryReader) -> Any:
+    kind, flags, pts = _DIFFERENCE.unpack_from(reader.stream, reader.position)
+    if kind != types.updates.ChannelDifference.CONSTRUCTOR_ID:
+        return reader.tgread_object()
+    reader.position += _DIFFERENCE.size
+    timeout = reader.read_int() if flags & _TIMEOUT else None
+    return types.updates.ChannelDifference(
+        pts=pts,
+        new_messages=_read_vector(reader, read_message),
+        other_updates=_read_vector(reader),
+        chats=reader.tgread_vector(),
+        users=reader.tgread_vector(),
+        final=bool(flags & _FINAL),
+        timeout=timeout,
+    )
+
+
+def _read_vector(
+    reader: BinaryReader, read_one: Callable[[BinaryReader], Any] = read_update
+) -> list[Any]:
+    """Return the updates, or others, of a vector."""
+    stream, at = reader.stream, reader.position
+    if len(stream) < at + _VECTOR.size:
+        return list(reader.tgread_vector())  # which says what is wrong
+    constructor, count = _VECTOR.unpack_from(stream, at)
+    if constructor != _A_VECTOR:
+        return list(reader.tgread_vector())
+    reader.position = at + _VECTOR.size
+    return [read_one(reader) for _ in range(count)]

@@ -9,13 +9,23 @@ from telethon.tl import types
 
 from afx.forwarding.pipeline import Incoming
 
+_CHANNEL = types.PeerChannel
+_MARK, _HIGHEST_ID = 1_000_000_000_000, 9_999_999_999
+
+
+def marked_id(peer: Any) -> int:
+    """Return the marked id of a peer as Telethon does, of a channel without asking it."""
+    if type(peer) is _CHANNEL and 0 < peer.channel_id <= _HIGHEST_ID:
+        return int(-_MARK - peer.channel_id)
+    return int(utils.get_peer_id(peer))
+
 
 def incoming(message: Any) -> Incoming | None:
     """Return a TL message as a value; None for service and deleted messages."""
     if not isinstance(message, types.Message):
         return None
     return Incoming(
-        utils.get_peer_id(message.peer_id),
+        marked_id(message.peer_id),
         message.id,
         message.message or "",
         tuple(message.entities or ()),

@@ -335,28 +335,29 @@ class Sender(MTProtoSender):  # type: ignore[misc]
         self.add(message_id)
         if not self._state.is_new(message_id, highest):
             return  # sent again, since its acknowledgement was lost
-        read = None
         try:
             body = unzipped(body)
             inner = inner_messages(body)
-            if inner is None:
-                read = lean_reading.read(body, self.followed)
+            read = lean_reading.read(body, self.followed) if inner is None else None
         except Exception as error:
             # For example a constructor of another layer: it may have been an update.
             log.warning("message_unreadable", error=type(error).__name__)
             self._miss_updates()
             return
         if inner is None:
-            self._handle(TLMessage(message_id, 0, read))
+            self._handle(message_id, read)
         for inner_id, inner_body in inner or ():
             self._take(inner_id, inner_body, highest)
 
-    def _handle(self, message: Any) -> None:
+    def _handle(self, message_id: int, read: Any) -> None:
         try:
-            handle = _HANDLERS.get(message.obj.CONSTRUCTOR_ID, MTProtoSender._handle_update)  # noqa: SLF001
-            _done(handle(self, message))
+            if type(read) is types.Updates:  # most of what arrives: as Telethon does it
+                self.put_nowait(read)
+                return
+            handle = _HANDLERS.get(read.CONSTRUCTOR_ID, MTProtoSender._handle_update)  # noqa: SLF001
+            _done(handle(self, TLMessage(message_id, 0, read)))
         except Exception as error:
-            kind = type(message.obj).__name__
+            kind = type(read).__name__
             log.error("message_failed", kind=kind, error=type(error).__name__)
 
     def _miss_updates(self) -> None:

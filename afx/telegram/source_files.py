@@ -68,6 +68,21 @@ class SourceFile:
         return "photo.jpg" if isinstance(self._file, types.Photo) else "file"
 
     @property
+    def is_photo(self) -> bool:
+        """Whether it is shown as a photo."""
+        return isinstance(self.media, types.MessageMediaPhoto)
+
+    @property
+    def mime_type(self) -> str:
+        """Its type; Telegram makes a JPEG of each photo."""
+        return "image/jpeg" if self.is_photo else str(self._file.mime_type)
+
+    @property
+    def attributes(self) -> list[Any]:
+        """What a document is shown as; a photo has none."""
+        return list(getattr(self._file, "attributes", ()))
+
+    @property
     def thumb(self) -> tuple[Any, int] | None:
         """Where the picture is that a document is shown with, and its bytes; None for none."""
         file = self._file
@@ -85,22 +100,28 @@ class SourceFile:
         return types.InputDocumentFileLocation(*known), int(best.size)
 
     def uploaded(self, file: Any, thumb: Any) -> Any:
-        """Return its media as an upload: what it is shown as, and all of its attributes.
+        """Return its media as an upload: what it is shown as, and all of its attributes."""
+        return shown_as(self, file, self.mime_type, self.attributes, thumb)
 
-        A video is said to be one: without sound it would become an animation.
-        """
-        if isinstance(self.media, types.MessageMediaPhoto):
-            return types.InputMediaUploadedPhoto(file)
-        document = self.media.document
-        kind = document_kind(document)
-        return types.InputMediaUploadedDocument(
-            file,
-            document.mime_type,
-            document.attributes,
-            nosound_video=kind in _VIDEOS or None,
-            force_file=kind == "document" or None,
-            thumb=thumb,
-        )
+
+def shown_as(
+    source: SourceFile, file: Any, mime_type: str, attributes: list[Any], thumb: Any = None
+) -> Any:
+    """Return an upload that is shown as a message's file is.
+
+    A video is said to be one: without sound it would become an animation.
+    """
+    if source.is_photo:
+        return types.InputMediaUploadedPhoto(file)
+    kind = document_kind(source.media.document)
+    return types.InputMediaUploadedDocument(
+        file,
+        mime_type,
+        attributes,
+        nosound_video=kind in _VIDEOS or None,
+        force_file=kind == "document" or None,
+        thumb=thumb,
+    )
 
 
 def source_file(message: Any) -> SourceFile | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from hashlib import md5
 from typing import Any
 
@@ -21,7 +21,9 @@ from telethon.tl import functions, types
 from afx.telegram.budgets import method_name
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import error_name, is_about_request, is_lost_login, is_stale_reference
-from afx.telegram.file_requests import AwayError, FileRequests
+from afx.telegram.file_requests import AwayError
+from afx.telegram.local_files import LocalFile
+from afx.telegram.paced_files import PacedFiles
 from afx.telegram.source_files import SourceFile
 from afx.telegram.uploads import (
     BIG_BYTES,
@@ -46,8 +48,6 @@ _KEPT = 32
 """Files that were uploaded last, or are being."""
 _REMEMBERED = 500
 """Copies of which it is known which file they have."""
-_UNKNOWN_SECONDS = 60.0
-"""A wait whose length Telegram does not tell (FROZEN_METHOD_INVALID)."""
 _MOST_TRIES = 3
 """Uploads of one file of which Telegram has lost parts."""
 _RANDOM = random.Random()
@@ -60,14 +60,12 @@ class Transfers:
     """The files that one session uploads."""
 
     __slots__ = (
-        "_client",
+        "_files",
         "_made",
         "_note_wait",
         "_parts",
-        "_requests",
         "_rng",
         "_transfers",
-        "_waits",
     )
 
     def __init__(
@@ -79,16 +77,14 @@ class Transfers:
         rng: random.Random = _RANDOM,
     ) -> None:
         """``note_wait`` takes a method, seconds and a reason; ``parts`` bounds all sessions'."""
-        self._client = client
-        self._waits = waits
+        self._files = PacedFiles(client, waits)
         self._note_wait = note_wait
         self._parts = parts or Parts(PARTS_AT_ONCE)
         self._rng = rng
-        self._requests: FileRequests | None = None
         self._transfers: dict[int, Transfer] = {}
         self._made: dict[tuple[int, int, int, int], int] = {}
 
-    async def upload(self, file: SourceFile, peer: Any) -> Any:
+    async def upload(self, file: SourceFile | LocalFile, peer: Any) -> Any:
         """Return the media by which a file is sent; it is transferred if it was not.
 
         ``peer`` is the chat that it is for. Raises StaleFileError, TransferError, the error
@@ -102,12 +98,25 @@ class Transfers:
             while transfer.media is None:
                 try:
                     await self._run(transfer, file, peer)
-                except FileWaitError as wait:
-                    self._note_wait(wait.method, wait.seconds, str(wait))
-                    await self._wait_for(wait.method)
-                except (AwayError, errors.RPCError) as error:
-                    self._judge(transfer, error)
+                except (FileWaitError, AwayError, errors.RPCError) as error:
+                    await self._judge(transfer, error)
             return transfer.media
+
+    async def download(self, file: SourceFile, keep: Callable[[bytes], Awaitable[None]]) -> None:
+        """Download a file, and let ``keep`` store one part after the other. Raises as ``upload``.
+
+        Nothing of it is kept here.
+        """
+        transfer = Transfer(0, file.data_centre)
+        size, part = file.size, part_bytes(file.size)
+        while transfer.done * part < size:
+            try:
+                await self._files.wait_for(_GET)
+                async with self._parts:
+                    await keep(await self._data(transfer, file, part))
+                transfer.done += 1
+            except (FileWaitError, AwayError, errors.RPCError) as error:
+                await self._judge(transfer, error)
 
     def has_made(self, copy: tuple[int, int, int, int], file: SourceFile) -> bool:
         """Return whether a copy, by rule, source, message and destination, has this file."""
@@ -120,7 +129,7 @@ class Transfers:
         if len(self._made) > _REMEMBERED:
             del self._made[next(iter(self._made))]
 
-    def forget(self, file: SourceFile) -> None:
+    def forget(self, file: SourceFile | LocalFile) -> None:
         """Let a file be transferred once more: what it was sent by is of no use any more."""
         transfer = self._transfers.get(file.id)
         if transfer is not None and transfer.media is not None:
@@ -128,20 +137,18 @@ class Transfers:
 
     def end_idle(self) -> None:
         """Let connections end that nobody has used for a while."""
-        if self._requests:
-            self._requests.end_idle()
+        self._files.end_idle()
 
     async def stop(self) -> None:
         """End what runs in the background."""
-        if self._requests is not None:
-            await self._requests.stop()
+        await self._files.stop()
 
     def _forget_some(self) -> None:
         idle = [it for it, transfer in self._transfers.items() if not transfer.lock.locked()]
         for it in idle[: max(0, len(self._transfers) - _KEPT)]:
             del self._transfers[it]
 
-    async def _run(self, transfer: Transfer, file: SourceFile, peer: Any) -> None:
+    async def _run(self, transfer: Transfer, file: SourceFile | LocalFile, peer: Any) -> None:
         size, part = file.size, part_bytes(file.size)
         count = -(-size // part)
         await self._require_size(size, count)
@@ -149,9 +156,7 @@ class Transfers:
         if transfer.digest is None and not is_big:
             transfer.digest = md5(usedforsecurity=False)
         while transfer.done < count:
-            number = transfer.done
-            want = min(part, size - number * part)
-            await self._part(transfer, file.location, number, part, want, count if is_big else 0)
+            await self._part(transfer, file, part, count if is_big else 0)
         if transfer.thumb is None and file.thumb:
             transfer.thumb = await self._thumb(transfer, *file.thumb)
         uploaded: Any = types.InputFileBig(transfer.number, count, file.name)
@@ -159,31 +164,40 @@ class Transfers:
             checksum = transfer.digest.hexdigest()
             uploaded = types.InputFile(transfer.number, count, file.name, checksum)
         media = file.uploaded(uploaded, transfer.thumb or None)
-        await self._wait_for(_UPLOAD)
-        made = await self._ask(functions.messages.UploadMediaRequest(peer, media))
+        await self._files.wait_for(_UPLOAD)
+        made = await self._files.ask(functions.messages.UploadMediaRequest(peer, media))
         transfer.media = sent_as(made)
 
     async def _part(
-        self, transfer: Transfer, location: Any, number: int, part: int, want: int, total: int
+        self, transfer: Transfer, file: SourceFile | LocalFile, part: int, total: int
     ) -> None:
         """Download one part and upload it; ``total``: the parts of a big file."""
         kind = save_request(total)
-        await self._wait_for(method_name(kind), _GET)
+        await self._files.wait_for(method_name(kind), _GET)
         async with self._parts:
-            data = await self._read(transfer, location, number * part, part)
-            if len(data) != want:
-                raise TransferError("its file has not the size that Telegram says", is_final=True)
-            numbers = (number, total) if total else (number,)
-            await self._ask(kind(transfer.number, *numbers, data))
+            data = await self._data(transfer, file, part)
+            numbers = (transfer.done, total) if total else (transfer.done,)
+            await self._files.ask(kind(transfer.number, *numbers, data))
         if not total:
             transfer.digest.update(data)
         transfer.done += 1
 
+    async def _data(self, transfer: Transfer, file: SourceFile | LocalFile, part: int) -> bytes:
+        """Return the next part of a file."""
+        offset = transfer.done * part
+        if isinstance(file, LocalFile):
+            data = await file.read(offset, part)
+        else:
+            data = await self._files.read(transfer, file.location, offset, part)
+        if len(data) != min(part, file.size - offset):
+            raise TransferError("its file has not the size that Telegram says", is_final=True)
+        return data
+
     async def _thumb(self, transfer: Transfer, location: Any, size: int) -> Any:
-        await self._wait_for(_GET, _SAVE)
+        await self._files.wait_for(_GET, _SAVE)
         async with self._parts:
             try:
-                data = await self._read(transfer, location, 0, _THUMB_BYTES)
+                data = await self._files.read(transfer, location, 0, _THUMB_BYTES)
             except errors.RPCError as error:
                 if is_stale_reference(error_name(error)) or not is_about_request(error):
                     raise
@@ -191,49 +205,23 @@ class Transfers:
             number = self._rng.getrandbits(63)
             if not 0 < len(data) <= size:
                 return False  # it is shown without one
-            await self._ask(functions.upload.SaveFilePartRequest(number, 0, data))
+            await self._files.ask(functions.upload.SaveFilePartRequest(number, 0, data))
         return types.InputFile(number, 1, "thumb.jpg", "")
-
-    async def _read(self, transfer: Transfer, location: Any, offset: int, limit: int) -> bytes:
-        request = functions.upload.GetFileRequest(location, offset, limit)
-        try:
-            answer = await self._ask(request, transfer.data_centre)
-        except errors.FileMigrateError as error:
-            transfer.data_centre = error.new_dc
-            answer = await self._ask(request, transfer.data_centre)
-        if not isinstance(answer, types.upload.File):
-            raise TransferError("its file lies where afx cannot fetch it (CDN)", is_final=True)
-        return bytes(answer.bytes)
-
-    async def _ask(self, request: Any, data_centre: int = 0) -> Any:
-        """Return an answer; raises FileWaitError where Telegram wants a wait."""
-        method = method_name(type(request))
-        self._waits.take(method)
-        if self._requests is None:
-            self._requests = FileRequests(self._client)
-        try:
-            return await self._requests.ask(request, data_centre)
-        except errors.FloodError as error:
-            seconds = max(1.0, float(getattr(error, "seconds", None) or _UNKNOWN_SECONDS))
-            name = error_name(error)
-            if isinstance(error, errors.FloodPremiumWaitError):
-                name = f"speed limit: {name}"  # it makes no budget smaller
-            raise FileWaitError(method, seconds, name) from error
-
-    async def _wait_for(self, *methods: str) -> None:
-        while (left := max(map(self._waits.held, methods))) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(left)
 
     async def _require_size(self, size: int, count: int) -> None:
         """Raise TransferError for a file that the account may not upload."""
         is_premium = False
         if MOST_PARTS < count <= MOST_PARTS_PREMIUM:
-            [me] = await self._ask(functions.users.GetUsersRequest([types.InputUserSelf()]))
+            [me] = await self._files.ask(functions.users.GetUsersRequest([types.InputUserSelf()]))
             is_premium = bool(me.premium)
         require_size(size, count, is_premium=is_premium)
 
-    def _judge(self, transfer: Transfer, error: Exception) -> None:
+    async def _judge(self, transfer: Transfer, error: Exception) -> None:
         """Go on where an error lets it: raises what its caller is to know."""
+        if isinstance(error, FileWaitError):
+            self._note_wait(error.method, error.seconds, str(error))
+            await self._files.wait_for(error.method)
+            return
         if not isinstance(error, errors.RPCError):
             raise TransferError(str(error), is_final=False) from error
         if is_lost_login(error):

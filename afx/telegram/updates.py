@@ -29,6 +29,8 @@ from afx.telegram.reading import Event, Owner, Sink
 
 _GAP_SECONDS = 0.5
 """How long a missing update may come later than the next ones (api/updates)."""
+_LISTS = (types.Updates, types.UpdatesCombined)
+_SHORT_MESSAGES = (types.UpdateShortMessage, types.UpdateShortChatMessage)
 
 log = structlog.get_logger()
 
@@ -120,14 +122,14 @@ class UpdateReader:
 
     def _dispatch(self, update: Any) -> None:
         own = getattr(update, "_self_outgoing", False)
-        if isinstance(update, types.Updates | types.UpdatesCombined):
+        if isinstance(update, _LISTS):
             for each in update.updates:
                 self._on_update(each, own)
         elif isinstance(update, types.UpdateShort):
             if own and _is_made_up(update.update):
                 return
             self._on_update(update.update, own)
-        elif isinstance(update, types.UpdateShortMessage | types.UpdateShortChatMessage):
+        elif isinstance(update, _SHORT_MESSAGES):
             message = incoming_short(update)
             self._offer(self.account, update.pts, update.pts_count, message, own)
         elif isinstance(update, types.UpdateShortSentMessage):

@@ -17,7 +17,7 @@ UNTIL_SESSION_RUNS = datetime(9999, 1, 1, tzinfo=UTC)
 _COLUMNS = (
     "id, kind, priority, user_id, session_id, is_for_session, publication, worker, incarnation,"
     " arguments, cursor, attempts, max_attempts, timeout_seconds, cancelling, start_by, state,"
-    " published_at, started_at"
+    " published_at, started_at, pausing"
 )
 _USERS = (
     "WITH RECURSIVE found(one) AS ("
@@ -55,6 +55,18 @@ class OpenTask:
     state: str
     published_at: datetime | None
     started_at: datetime | None
+    pausing: bool = False
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether somebody has asked to cancel it, or to pause it."""
+        return self.cancelling or self.pausing
+
+    @property
+    def standing(self) -> Standing:
+        """What decides about it once its run has ended."""
+        known = self.publication, self.attempts, self.max_attempts, self.cancelling, self.session
+        return Standing(*known, is_given_out=True, pausing=self.pausing)
 
     def is_late(self, now: datetime) -> bool:
         """Return whether the deadline for its start has passed before it has ever started."""
@@ -267,7 +279,8 @@ def note_ended(rows: Sequence[Ended]) -> None:
     """Note how publications ended; what is of an earlier publication changes nothing."""
     execute_many(
         "UPDATE worker_tasks SET state = ?, result = ?,"
-        " error = CASE WHEN ? = '' AND ? = 'cancelled' THEN error ELSE ? END,"  # who asked for it
+        " error = CASE WHEN ? = '' AND ? IN ('cancelled', 'paused')"  # who asked for it
+        " THEN error ELSE ? END,"
         " attempts = attempts + ?,"
         " worker = ?, incarnation = ?, run_after = COALESCE(?, run_after),"
         " started_at = COALESCE(CASE WHEN published_at > ? THEN published_at ELSE ? END,"
@@ -314,6 +327,23 @@ def cancel_late(now: datetime, reason: str) -> int:
     return int(cursor.rowcount)
 
 
+def ended_of_kind(kind: str, since: datetime, limit: int) -> list[tuple[int, int, int]]:
+    """Return (id, publication, session) of tasks of sessions that a node may not know to be over.
+
+    They are paused, or were cancelled or failed since a time; the newest first.
+    """
+    cursor = execute(
+        "SELECT id, publication, session_id FROM worker_tasks WHERE kind = ?"
+        " AND state IN ('paused', 'cancelled', 'failed')"
+        " AND (finished_at IS NULL OR finished_at > ?) AND session_id IS NOT NULL"
+        " ORDER BY id DESC LIMIT ?",
+        kind,
+        micros(since),
+        limit,
+    )
+    return [(int(it), int(number), int(session)) for it, number, session in cursor.fetchall()]
+
+
 def fail_queued(ids: Sequence[int], state: str, reason: str) -> None:
     """End queued tasks that will never run: ``failed`` or ``cancelled``."""
     now = micros(utc_now())
@@ -334,6 +364,7 @@ class Standing:
     cancelling: bool
     session: int | None
     is_given_out: bool
+    pausing: bool = False
 
 
 def standings(ids: Sequence[int]) -> dict[int, Standing]:
@@ -342,12 +373,13 @@ def standings(ids: Sequence[int]) -> dict[int, Standing]:
     for start in range(0, len(ids), 500):
         part = list(ids[start : start + 500])
         cursor = execute(
-            "SELECT id, publication, attempts, max_attempts, cancelling, session_id, state"
+            "SELECT id, publication, attempts, max_attempts, cancelling, session_id, state, pausing"
             " FROM worker_tasks"
             f" WHERE id IN ({', '.join('?' * len(part))})",
             *part,
         )
-        for number, publication, attempts, most, cancelling, session, state in cursor.fetchall():
+        for row in cursor.fetchall():
+            number, publication, attempts, most, cancelling, session, state, pausing = row
             found[int(number)] = Standing(
                 publication,
                 attempts,
@@ -355,6 +387,7 @@ def standings(ids: Sequence[int]) -> dict[int, Standing]:
                 bool(cancelling),
                 session,
                 state in ("published", "running"),
+                bool(pausing),
             )
     return found
 
@@ -384,4 +417,5 @@ def _task(row: Any) -> OpenTask:
         state=row[16],
         published_at=None if row[17] is None else instant(row[17]),
         started_at=None if row[18] is None else instant(row[18]),
+        pausing=bool(row[19]),
     )

@@ -28,7 +28,8 @@ _PART = 400
 _ORDERS = {"id": Column(WorkerTask.id)}
 """Rows of one statement: SQLite takes 32,766 values."""
 FINISHED = ("succeeded", "failed", "cancelled")
-OPEN = ("waiting", "queued", "published", "running")
+OPEN = ("waiting", "queued", "published", "running", "paused")
+_UNPUBLISHED = ("waiting", "queued", "paused")
 
 
 @dataclass(slots=True, frozen=True)
@@ -150,9 +151,47 @@ def cancel_unpublished(number: int, reason: str) -> bool:
     """Cancel a task that only SQL has; returns whether it was."""
     return bool(
         WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now())
-        .where((WorkerTask.id == number) & WorkerTask.state.in_(("waiting", "queued")))
+        .where((WorkerTask.id == number) & WorkerTask.state.in_(_UNPUBLISHED))
         .execute()
     )
+
+
+def pause(number: int, reason: str) -> str:
+    """Pause a task, or ask for it; returns "paused" or "pausing".
+
+    What Redis or a node may have is paused by the leader, once its run has ended. Raises
+    TransitionError when the task has finished, is paused, or is being cancelled.
+    """
+    with transaction():
+        chosen = (WorkerTask.id == number) & (WorkerTask.cancelling == False)  # noqa: E712
+        if (
+            WorkerTask.update(state="paused", error=reason)
+            .where(chosen & WorkerTask.state.in_(("waiting", "queued")))
+            .execute()
+        ):
+            return "paused"
+        if (
+            WorkerTask.update(pausing=True, error=reason)
+            .where(chosen & WorkerTask.state.in_(("published", "running")))
+            .execute()
+        ):
+            return "pausing"
+        raise _refused(number, "paused")
+
+
+def resume(number: int) -> None:
+    """Queue a paused task; it goes on at its cursor, with the attempts that it has left.
+
+    Raises TransitionError for any other task, and for one of which the run has not ended yet.
+    """
+    with transaction():
+        changed = (
+            WorkerTask.update(state="queued", error="", pausing=False, run_after=utc_now())
+            .where((WorkerTask.id == number) & (WorkerTask.state == "paused"))
+            .execute()
+        )
+        if not changed:
+            raise _refused(number, "queued")
 
 
 def cancel_batch(batch: int, reason: str, *, user: int | None = None) -> int:
@@ -163,7 +202,7 @@ def cancel_batch(batch: int, reason: str, *, user: int | None = None) -> int:
     with transaction():
         count = (
             WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now())
-            .where(chosen & WorkerTask.state.in_(("waiting", "queued")))
+            .where(chosen & WorkerTask.state.in_(_UNPUBLISHED))
             .execute()
         )
         count += (
@@ -179,7 +218,7 @@ def cancel_batch_or_one(first: int, reason: str) -> None:
     with transaction():
         cancel_batch(first, reason)
         WorkerTask.update(state="cancelled", error=reason, finished_at=utc_now()).where(
-            (WorkerTask.id == first) & WorkerTask.state.in_(("waiting", "queued"))
+            (WorkerTask.id == first) & WorkerTask.state.in_(_UNPUBLISHED)
         ).execute()
         WorkerTask.update(cancelling=True, error=reason).where(
             (WorkerTask.id == first) & WorkerTask.state.in_(("published", "running"))
@@ -200,6 +239,7 @@ def retry(number: int) -> None:
                     error="",
                     attempts=0,
                     cancelling=False,
+                    pausing=False,
                     run_after=utc_now(),
                     start_by=None,
                     finished_at=None,
@@ -333,6 +373,7 @@ def retry_failed(priority: int, most: int = 10_000) -> int:
                 error="",
                 attempts=0,
                 cancelling=False,
+                pausing=False,
                 run_after=utc_now(),
                 start_by=None,
                 finished_at=None,

@@ -302,6 +302,10 @@ def test_a_task_is_cancelled_and_tried_again(api: TestedApi, browser: dict[str, 
     assert tasks.show(api.context, 1).task.state == "queued"
     assert "/actions/task.cancel" in api.get("/tasks/1", headers=browser, token="").text
     assert "number" in said(api, browser, act(api, browser, "task.cancel", target="x"))
+    assert "is paused" in said(api, browser, act(api, browser, "task.pause", **form))
+    page = api.get("/tasks/1", headers=browser, token="").text
+    assert "/actions/task.resume" in page and "/actions/task.pause" not in page
+    assert "queued again" in said(api, browser, act(api, browser, "task.resume", **form))
 
 
 def test_a_queue_is_purged_once_its_name_is_typed(api: TestedApi, browser: dict[str, str]) -> None:

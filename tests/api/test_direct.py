@@ -21,6 +21,7 @@ from afx.operations.task_requests import TaskRequest
 VALUES = {
     "/users/{name}": "alice",
     "/sessions/{name}": "a-1",
+    "/session-changes/{change_id}": "1",
     "/workers/{name}": "w1",
     "/tokens/{name}": "t0",
     "/rules/{rule_id}": "1",
@@ -70,6 +71,7 @@ def filled(api: TestedApi) -> TestedApi:
     webhooks.add(api.context, "hook", "https://example.org/")
     webhooks.test(api.context, "hook")
     api.post("/api/v1/sessions/a-1/pause")
+    api.post("/api/v1/session-changes", json={"verb": "wake", "everything": True})
     add_dead_letters(1)
     add_held_messages(api.servers.vault(), 1, "hello")
     proxies.add(api.context, "p", "http://127.0.0.1:1", requires={})

@@ -62,6 +62,7 @@ UNMET = {
     "remove_user": 409,
     "accept_audit": 422,
     "retry_task": 409,
+    "resume_task": 409,
     "cancel_batch": 404,
     "decide_doubts": 404,
 }

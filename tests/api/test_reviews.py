@@ -144,7 +144,7 @@ def test_the_page_shows_texts_and_its_dialogs_decide(
     assert "Message 2 of rule a-1/n: two" in text
     assert "Approve message 2 of a-1/n</h2>" in text
     assert f"afx rule review approve 1 --id {ids[1]}" in text
-    assert f'{{"ids": [{ids[1]}]}}' in text
+    assert f'{{"ids": [{ids[1]}], "until": {seen}}}' in text
     unseen = act(api, browser, "review.approve", target=target)
     assert "was not shown" in said(api, browser, unseen)
     approved = act(api, browser, "review.approve", target=target, seen=seen)

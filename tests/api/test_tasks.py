@@ -31,6 +31,13 @@ def test_a_task_is_submitted_followed_cancelled_and_tried_again(api: TestedApi) 
     assert audit_log.listing(api.context, action="task.cancel").rows[0].details["reason"] == "r"
     assert api.send("DELETE", place).status_code == 409
     assert "queued again" in api.post(f"{place}/retry").json()["detail"]
+    assert api.post(f"{place}/resume").status_code == 409
+    assert "paused" in api.post(f"{place}/pause").json()["detail"]
+    assert api.get(place).json()["state"] == "paused"
+    assert api.post(f"{place}/pause").status_code == 409
+    assert "queued again" in api.post(f"{place}/resume").json()["detail"]
+    [entry] = audit_log.listing(api.context, action="task.pause").rows
+    assert entry.details["before"] == {"state": "queued"}
     assert [it["step"] for it in api.get(f"{place}/steps").json()] == ["submitted"]
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import typer
 from support.cli_runs import Run, runner
 from support.databases import open_sqlite
 
-from cli import output
+from afx.operations import rule_files
+from cli import output, rule
 from models import base
 from models.paging import Page
 from models.storage import users
@@ -113,3 +117,26 @@ def test_names_of_chats_are_shown_as_they_are_beside_words_of_fields(
         "chats @the_news  News",
         "chats �[2J       1",
     ]
+
+
+@pytest.mark.parametrize("step", ["plan", "apply"])
+def test_ctrl_c_in_a_change_of_rules_says_what_was_changed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, step: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    change = SimpleNamespace(kind="remove", path="main/news", before=None, after=None)
+    monkeypatch.setattr(rule_files, "plan", lambda *_, **__: [change])
+    monkeypatch.setattr(rule_files, step, interrupted)
+    for name in ("print_diff", "warn", "check_access"):
+        monkeypatch.setattr(rule, name, lambda *_: None)
+    (tmp_path / "rules.yaml").write_text("rules: []")
+    invocation = SimpleNamespace(context=None, json=False, confirm=lambda _: None)
+    with pytest.raises(typer.Exit) as ended:
+        inspect.unwrap(rule.apply)(invocation, tmp_path / "rules.yaml")
+    assert ended.value.exit_code == 130
+    said = capsys.readouterr().err
+    assert (
+        "nothing was changed." if step == "plan" else "all of it was changed, or nothing"
+    ) in said

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis as redis_module
+from structlog.testing import capture_logs
 from support.links import stored_links, way_back
 
 from afx.clock import SYSTEM_CLOCK
@@ -174,6 +175,26 @@ def test_the_links_of_a_removed_rule_are_deleted(bench: Bench) -> None:
     bench.commit(2)
     bench.step()
     assert not bench.redis.keys(f"{keys.links(bench.rule.id)}*")
+
+
+def test_the_pools_lanes_of_a_removed_rule_are_deleted_and_their_doubts_end(bench: Bench) -> None:
+    rule, to = bench.rule.id, -1_001_000_000_002
+    lanes, lane = keys.pool_lanes(rule), keys.pool(rule, to)
+    bench.redis.sadd(keys.LINKED_RULES, rule)
+    bench.redis.sadd(lanes, to, -1_001_000_000_003)
+    bench.redis.hset(lane, mapping={"fence": 1, "doubt:5": 3, "of:5": "-1001:12:0:1700000000"})
+    bench.redis.zadd(keys.posters(rule, to), {"1:3": 1})
+    bench.redis.set(keys.pool(rule, -1_001_000_000_003), "of another type")
+    bench.step()
+    assert bench.redis.exists(lane)
+    with transaction():
+        rules.remove(bench.rule)
+    with capture_logs() as logs:
+        bench.step()
+    assert not bench.redis.keys("afx:pool:*")
+    [ended] = [it for it in logs if it["event"] == "doubt_ended"]
+    assert (ended["rule"], ended["sender"], ended["message"]) == (rule, 3, 12)
+    assert not bench.redis.exists(keys.LINKED_RULES)
 
 
 def test_copies_that_are_older_than_links_are_stored_are_deleted(bench: Bench) -> None:

@@ -86,6 +86,7 @@ def test_an_order_goes_to_its_sender_and_its_answer_to_the_owner(
 ) -> None:
     async def work(store: PoolStore) -> None:
         assert await store.own(LANE, OWNER) == Owned(1, 0, 0)
+        assert redis.sismember(keys.LINKED_RULES, "7"), "a removed rule's lanes are found by it"
         assert await put(store, 2, 2) == "put"
         assert await store.entries("two") == [Entry(LANE, 2)]
         assert redis.lrange(QUEUE.format("two"), 0, -1) == ["!wake"]
@@ -95,7 +96,7 @@ def test_an_order_goes_to_its_sender_and_its_answer_to_the_owner(
         assert await answer(store, FIRST, 2, (100, 101))
         assert await store.entries("one") == [Entry(LANE, 0)]
         assert await look(store) == "answered"
-        assert (await store.posters(LANE, [19, 20, 21, 22]))[1:] == [2, 2, 2]
+        assert (await store.posters.of(LANE, [19, 20, 21, 22]))[1:] == [2, 2, 2]
 
     run(redis_url, redis, work)
     assert stored_links(redis, 7) == {CopyRoute(7, SOURCE, TO): {10: 20, 11: 21}}
@@ -277,7 +278,7 @@ def test_a_sender_is_known_by_the_copies_that_it_has_made(
         await sent(store, FIRST, 16, 17)
         await sent(store, SECOND, 21)
         copies = [9, 10, 13, 14, 15, 16, 17, 18, 21, 30]
-        assert await store.posters(LANE, copies) == [0, 2, 2, 3, 3, 2, 2, 3, 3, 3]
+        assert await store.posters.of(LANE, copies) == [0, 2, 2, 3, 3, 2, 2, 3, 3, 3]
 
     run(redis_url, redis, work)
     assert redis.zcard(keys.posters(*LANE)) == 4
@@ -293,7 +294,48 @@ def test_a_copy_that_an_operator_has_named_is_its_senders(
             its: Any = {"fence": 1, "sender": sender, "ids": [copy], "links": links}
             assert await store.settle(LANE, OWNER, **its) == "put"
         assert await store.settle(LANE, OWNER, fence=1, sender=2, ids=[9], links=[]) == "put"
-        assert await store.posters(LANE, [9, 10, 11, 12, 14, 15]) == [0, 3, 3, 2, 2, 3]
+        assert await store.posters.of(LANE, [9, 10, 11, 12, 14, 15]) == [0, 3, 3, 2, 2, 3]
+
+    run(redis_url, redis, work)
+
+
+def test_copies_that_are_found_late_leave_the_posters_of_all_others_as_they_were(
+    redis_url: str, redis: redis_module.Redis
+) -> None:
+    async def settled(store: PoolStore, sender: int, *copies: int) -> None:
+        links = [CopyLink(CopyRoute(7, SOURCE, TO), it, it) for it in copies]
+        its: Any = {"fence": 1, "sender": sender, "ids": [], "links": links}
+        assert await store.settle(LANE, OWNER, **its) == "put"
+
+    async def work(store: PoolStore) -> None:
+        await store.own(LANE, OWNER)
+        await settled(store, 2, 10, 11)
+        await settled(store, 3, 14, 20)
+        await settled(store, 9, 12, 13)
+        whose = [(9, 0), (10, 2), (11, 2), (12, 9), (13, 9), (14, 3), (20, 3)]
+        copies, senders = map(list, zip(*whose, strict=True))
+        assert await store.posters.of(LANE, copies) == senders
+        await settled(store, 4, 14)
+        assert await store.posters.of(LANE, [13, 14, 15, 20]) == [9, 4, 3, 3]
+        # Nobody knows who has posted 15: it says nothing about its sender.
+        assert await store.posters.copy_by(LANE, 3) == 0
+        await settled(store, 3, 15)
+        assert await store.posters.copy_by(LANE, 3) == 15
+        await settled(store, 2, 12, 16)
+        whose = [(11, 2), (12, 2), (13, 9), (14, 4), (15, 3), (16, 2), (17, 3), (20, 3)]
+        copies, senders = map(list, zip(*whose, strict=True))
+        assert await store.posters.of(LANE, copies) == senders
+
+    run(redis_url, redis, work)
+
+
+def test_a_post_is_claimed_by_one_send_only(redis_url: str, redis: redis_module.Redis) -> None:
+    async def work(store: PoolStore) -> None:
+        assert await store.claims.claim(TO, {5: -70})
+        assert await store.claims.claim(TO, {5: -70, 6: -70}), "it is the same send"
+        assert not await store.claims.claim(TO, {7: 71, 5: 71})
+        redis.hset(keys.post_claims(TO), "x", "1")
+        assert await store.claims.of(TO) == {5: -70, 6: -70}
 
     run(redis_url, redis, work)
 

@@ -78,6 +78,7 @@ options = st.sampled_from(
         {"dedupe": 86_400, "delay": 1, "auto_delete": 7_200},
         {"caps": {"per_hour": 5, "per_day": 50, "zone": "Asia/Kolkata"}},
         {"plugins": [{"name": "a", "settings": {"to": "5"}, "timeout": 9, "on_error": "dead"}]},
+        {"plugins": [{"name": "a", "files": 20_971_520, "memory": 1 << 30}]},
         {"quiet_hours": {"hours": ["22:00-06:00", "12:00-13:00"], "zone": "Europe/Berlin"}},
     ]
 )
@@ -126,6 +127,9 @@ def test_what_cannot_be_followed_is_told_with_its_line(fields: str, message: str
 @pytest.mark.parametrize(
     ("value", "message"),
     [
+        ("{plugins: {name: a, memory: 1 GiB}}", "give 'files' too"),
+        ("{plugins: {name: a, files: 0}}", "this is not from 1 to"),
+        ("{plugins: {name: a, files: 1 MiB}, senders: b}", "exclude each other"),
         ("{dedupe: often}", "this is not a time span, such as 90s, 10m, 6h or 2d"),
         ("{dedupe: 59s}", "this is not from 1m to 7d"),
         ("{dedupe: 8d}", "this is not from 1m to 7d"),

@@ -129,6 +129,9 @@ def test_a_message_as_telethon_writes_it_is_read() -> None:
     [
         b"",
         b"[]",
+        b"{}",
+        b'{"rules": [{"session": "main"}]}',
+        b'{"text": null, "id": 5, "date": 7}',
         b'{"text": 5}',
         b'{"text": "a", "media": "film"}',
         b'{"text": "a", "media": [1]}',

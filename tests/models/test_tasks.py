@@ -154,6 +154,45 @@ def test_a_task_that_a_node_may_have_is_cancelled_by_the_leader(database: Any) -
     assert [it.cancelling for it in task_queue.given_out()] == [True]
 
 
+def test_a_task_is_paused_and_resumed_where_it_was(database: Any) -> None:
+    queued, given = submit(NewTask("check", unique_key="k"), NewTask("check"))
+    assert tasks.pause(queued, "by me") == "paused"
+    assert tasks.get(queued)["error"] == "by me"
+    assert tasks.unfinished_of_key("k") == queued
+    with base.transaction():
+        task_queue.release_due(utc_now())
+    publish(given)
+    assert tasks.pause(given, "by me") == "pausing"
+    assert [(it.pausing, it.is_stopping) for it in task_queue.given_out()] == [(True, True)]
+    assert task_queue.standings([given])[given].pausing
+    with pytest.raises(TransitionError):
+        tasks.resume(given)
+    end(given, "paused")
+    assert (state(queued), state(given), tasks.get(given)["error"]) == ("paused", "paused", "by me")
+    for it in (queued, given):
+        with pytest.raises(TransitionError):
+            tasks.pause(it, "again")
+        tasks.resume(it)
+        assert state(it) == "queued" and not tasks.get(it)["pausing"]
+    tasks.pause(queued, "by me")
+    assert tasks.cancel(queued, "why") == "cancelled"
+
+
+def test_nodes_are_told_of_tasks_of_sessions_that_are_over(database: Any) -> None:
+    [session] = sessions.create_many(users.create("alice"), [NewSession("a", "x")])
+    paused, cancelled, _, _ = submit(
+        *(NewTask("rule.replay", session) for _ in range(3)), NewTask("check", session)
+    )
+    tasks.pause(paused, "")
+    tasks.cancel(cancelled, "")
+    before = utc_now() - timedelta(seconds=60)
+    told = [(cancelled, 0, session), (paused, 0, session)]
+    assert task_queue.ended_of_kind("rule.replay", before, 9) == told
+    assert task_queue.ended_of_kind("rule.replay", before, 1) == told[:1]
+    after = utc_now() + timedelta(seconds=60)
+    assert task_queue.ended_of_kind("rule.replay", after, 9) == told[1:]
+
+
 def test_a_queue_is_emptied_and_its_failed_tasks_are_tried_again(database: Any) -> None:
     queued, failed, other = submit(NewTask("check"), NewTask("check"), NewTask("c", priority=0))
     publish(failed)
@@ -174,6 +213,8 @@ TASK_STEPS: dict[str, Callable[[int], object]] = {
     "failed": lambda it: end(it, "failed", _publication(it)),
     "cancelled": lambda it: tasks.cancel(it, "why"),
     "queued": lambda it: tasks.retry(it),
+    "paused": lambda it: tasks.pause(it, "why"),
+    "resumed": lambda it: tasks.resume(it),
 }
 
 

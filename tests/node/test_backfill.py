@@ -15,6 +15,7 @@ from support.sessions import SessionHarness, one_rule, say, texts
 
 from afx.node import backfill_reader, backfilling
 from afx.node.backfill_pages import wanted
+from afx.node.backfill_state import Range
 from afx.node.session import HostedSession
 from afx.sandbox.judge import flow
 from afx.tasks.kinds import rule_replay
@@ -283,8 +284,8 @@ def test_a_session_that_does_not_use_a_chat_is_asked_again_later() -> None:
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy"))
         await session.start()
-        order = backfilling.Order(1, 1, [to.marked], [backfilling.Wanted(source.marked, 1, 0, 5)])
-        missing = replace(order, wanted=[*order.wanted, backfilling.Wanted(-5, 1, 0, 5)])
+        order = backfilling.Order(1, 1, [to.marked], [Range(source.marked, 1, 0, 5)])
+        missing = replace(order, wanted=[*order.wanted, Range(-5, 1, 0, 5)])
         with pytest.raises(backfilling.NotUsedError):
             await backfilling.backfill(session, missing)
         session.forwarder.renew_routes({}, {})
@@ -301,10 +302,10 @@ def test_a_task_that_wants_something_else_by_the_same_number_gets_that() -> None
         say(sandbox, source, *old(60))
         session = harness.session(account, (source, to, "copy"))
         await session.start()
-        order = backfilling.Order(1, 1, [to.marked], [backfilling.Wanted(source.marked, 1, 0, 4)])
+        order = backfilling.Order(1, 1, [to.marked], [Range(source.marked, 1, 0, 4)])
         await backfilling.backfill(session, order)
         await until(lambda: not session.forwarder.later.backfills.is_running)
-        other = replace(order, wanted=[backfilling.Wanted(source.marked, 5, 4, 8)])
+        other = replace(order, wanted=[Range(source.marked, 5, 4, 8)])
         await backfilling.backfill(session, other)
         await until(lambda: texts(to) == old(8))
         await session.stop()
@@ -348,7 +349,7 @@ def test_what_is_new_and_in_the_range_is_sent_once_and_its_edits_count() -> None
             return await page(*arguments)
 
         session.forwarder.backfiller._source = SimpleNamespace(page=later)  # type: ignore[assignment]
-        order = backfilling.Order(1, 1, [to.marked], [backfilling.Wanted(source.marked, 1, 0, 7)])
+        order = backfilling.Order(1, 1, [to.marked], [Range(source.marked, 1, 0, 7)])
         await backfilling.backfill(session, order)
         queue = session.forwarder.later
         say(sandbox, source, "new 6", "new 7", "new 8")
@@ -382,7 +383,7 @@ def test_a_commit_that_is_cut_anywhere_loses_doubles_and_reorders_nothing(cut: i
 
         session.forwarder.backfiller._source = SimpleNamespace(page=later)  # type: ignore[assignment]
         hold(sandbox, account, to, 0.3)
-        order = backfilling.Order(1, 1, [to.marked], [backfilling.Wanted(source.marked, 1, 0, 8)])
+        order = backfilling.Order(1, 1, [to.marked], [Range(source.marked, 1, 0, 8)])
         await backfilling.backfill(session, order)
         say(sandbox, source, "new 1", "new 2")
         await until(lambda: len(list(session.forwarder.later.waiting())) == 2)

@@ -21,8 +21,10 @@ from afx.coordinator.checkpoints import _FIELD
 from afx.forwarding.pipeline import Delivery, Incoming, Op
 from afx.forwarding.rules import Route
 from afx.node.backfill_state import Backfill, Range, Stage, take_backfills
+from afx.node.backfilling import covers
 from afx.node.backfills import Backfills
 from afx.node.copy_judge import Passed
+from afx.node.outboxes import Outboxes
 from afx.node.postponed import Postponed
 from afx.node.references import Reference
 from afx.tasks.kinds import rule_replay
@@ -255,6 +257,7 @@ def test_what_waits_twice_leaves_the_queue_and_its_changes_go_to_the_lane() -> N
         for number in (3, 4, 11):
             it.offer(number)
         mine.doubles.add((SOURCE, 3))
+        mine.ranges[0].beyond = 3
         assert not it.later.follow(delivery(3, "edit"))
         assert it.later.follow(delivery(4, "edit")) and it.later.follow(delivery(11, "edit"))
         mine.stage = Stage.SENDS
@@ -311,15 +314,46 @@ def test_what_an_earlier_run_has_put_into_the_outbox_is_found_again() -> None:
     mine = job()
     mine.ranges[0].beyond = 4
     mine.find_waiting(
-        Reference(rule, "copy", source, message, op=op)
-        for rule, source, message, op in (
-            (1, SOURCE, 3, "send"),
-            (1, SOURCE, 2, "edit"),
-            (2, SOURCE, 1, "send"),
-            (1, SOURCE, 4, "send"),
-            (1, SOURCE, 11, "send"),
-            (1, TO, 1, "send"),
+        Reference(rule, "copy", source, message, True, op, old=old)
+        for rule, source, message, op, old in (
+            (1, SOURCE, 3, "send", True),
+            (1, SOURCE, 2, "edit", False),
+            (2, SOURCE, 1, "send", True),
+            (1, SOURCE, 4, "send", True),
+            (1, SOURCE, 1, "send", False),  # it is live
         )
     )
     assert list(mine.waiting or ()) == [(SOURCE, 3), (SOURCE, 4)]
     assert mine.settled_up_to(mine.ranges[0]) == 2
+    mine.take_back([Reference(1, "copy", SOURCE, 4, True, old=True)])
+    assert (list(mine.waiting or ()), mine.ranges[0].beyond) == ([(SOURCE, 3)], 3)
+
+
+def test_an_old_message_that_came_by_itself_too_is_not_taken_out_again() -> None:
+    outboxes, them, mine = Outboxes(), Backfills(lambda: None), job()
+    them.add(mine)
+    for number in (3, 4, 5):
+        outboxes.of(TO).append(Reference(1, "copy", SOURCE, number, True, old=True).delivery(TO))
+    mine.find_waiting(outboxes.waiting_for(TO))
+    them.claim(delivery(4), outboxes)
+    them.claim(delivery(5, "edit"), outboxes)
+    them.claim(delivery(5, rule=2), outboxes)
+    outboxes.of(TO).drop(mine.has_put)
+    assert [(it.message, it.judge) for it in outboxes.waiting_for(TO)] == [(4, True)]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "is_covered"),
+    [
+        ([Range(SOURCE, 1, 0, 10)], True),
+        ([Range(SOURCE, 1, 7, 9)], True),
+        ([Range(SOURCE, 1, 0, 11)], False),
+        ([Range(SOURCE, 2, 1, 10)], False),
+        ([Range(SOURCE, 1, 0, 10), Range(TO, 1, 0, 1)], False),
+        ([], True),
+    ],
+)
+def test_a_backfill_is_the_one_that_a_task_wants_if_it_has_all_of_it(
+    ranges: list[Range], is_covered: bool
+) -> None:
+    assert covers(job(), ranges) is is_covered

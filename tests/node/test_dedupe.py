@@ -18,7 +18,7 @@ from afx.forwarding.pipeline import Incoming
 from afx.forwarding.rules import Route
 from afx.node import seen_contents
 from afx.node.outbox import Outbox
-from afx.node.plugged import _DROPPED
+from afx.node.plugin_verdicts import DROPPED
 from afx.node.references import Reference
 from afx.node.seen_contents import SeenContents
 from afx.node.unforwarded import note_settled
@@ -177,7 +177,7 @@ def test_what_a_clock_that_was_ahead_has_noted_is_a_duplicate_for_its_window_onl
         (Outcome("refused", dead=DeadReason.SOURCE_UNREADABLE), (ROUTE, OTHER), True),
         (Outcome("refused", reason="CHAT_FORWARDS_RESTRICTED"), (ROUTE, OTHER), True),
         (Outcome("known", dead=DeadReason.MESSAGE_GONE), (ROUTE, OTHER), True),
-        (_DROPPED, (ROUTE,), True),
+        (DROPPED, (ROUTE,), True),
     ],
 )
 def test_the_content_of_what_no_destination_can_have_got_is_forgotten(

@@ -90,7 +90,7 @@ def test_a_long_wait_holds_back_neither_the_cursor_nor_the_memory() -> None:
 def test_the_leader_copies_every_reference_of_an_outbox_to_sql(
     op: Op, mode: Mode, judge: bool
 ) -> None:
-    text = encode([Reference(7, mode, -1005, 3, judge, op)])
+    text = encode([Reference(7, mode, -1005, 3, judge, op, old=judge)])
     assert _FIELD.fullmatch(f"outbox:-1006:1={text}"), text
 
 
@@ -330,6 +330,10 @@ def test_references_are_read_back_as_they_were() -> None:
         Reference(2, "copy", -7, 1),
         Reference(2, "copy", -7, 9),
         Reference(2, "copy", -7, 8),
+        Reference(2, "copy", -7, 9, True),
+        Reference(2, "copy", -7, 9, True, old=True),
+        Reference(2, "forward", -7, 9, True, old=True),
+        Reference(2, "forward", -7, 9, True),
     ]
     assert decode(encode(wanted)) == wanted
 

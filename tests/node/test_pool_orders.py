@@ -74,6 +74,7 @@ LEFT_OUT = {
     "verdict": "so they have none any more",
     "reupload": "a rule with senders uploads no files anew",
     "uploaded": "so there is none",
+    "made": "a rule with senders gives its plug-ins no files",
     "part": "a rule with senders has no digests",
     "version": "outputs alone tell by it",
     "topics": "the owner has found the topic that it goes to",

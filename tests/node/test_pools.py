@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from support.links import stored_links
 from support.pools import OWNER, A, B, C, Fleet, all_on, authors, doubts, pool, run
 from support.sandbox import until
 from support.sessions import say, texts
+from telethon.tl import functions
 
 from afx.cluster import keys
 from afx.cluster.links import CopyRoute
@@ -22,6 +24,9 @@ from afx.node import pool_lane, pool_orders, pool_senders
 from afx.node.pool_desk import PoolDesk
 from afx.reasons import TroubleReason
 from afx.sandbox.judge import flow
+from afx.sandbox.telegram.methods.call import HANDLERS, Call
+
+GET = functions.channels.GetMessagesRequest
 
 
 @pytest.fixture(autouse=True)
@@ -106,9 +111,17 @@ def test_edits_deletes_and_answers_go_through_the_sender_that_posted(
     run(redis, redis_url, home, scenario)
 
 
-def test_an_edit_that_one_sender_alone_can_make_holds_up_no_message(
-    redis_url: str, redis: redis_module.Redis, home: Path
+def test_an_edit_that_one_sender_alone_can_make_holds_up_no_message_and_is_read_once(
+    redis_url: str, redis: redis_module.Redis, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    read, reads = HANDLERS[GET], []
+
+    def counted(call: Call, request: Any) -> Any:
+        reads.append(request)
+        return read(call, request)
+
+    monkeypatch.setitem(HANDLERS, GET, counted)
+
     async def scenario(fleet: Fleet) -> None:
         source, to = pool(fleet, sync=("edits", "deletes"))
         await all_on(fleet, "w1")
@@ -129,7 +142,8 @@ def test_an_edit_that_one_sender_alone_can_make_holds_up_no_message(
         assert authors(fleet, to) == [A, A, *[B] * 6]
         owner = fleet.hosts["w1"]._residents.session(OWNER)
         assert owner is not None
-        assert owner.forwarder.has_backlog()
+        assert owner.forwarder.later.next_due() > time.time() + 300
+        assert not reads, "they are read again when A may post"
         assert not owner.rule_troubles
 
     run(redis, redis_url, home, scenario)

@@ -258,6 +258,32 @@ def test_what_waits_for_a_rule_that_is_not_there_keeps_its_time() -> None:
     in_loop(scenario)
 
 
+def test_changes_that_are_put_off_wait_for_their_time_alone_also_over_a_restart() -> None:
+    async def scenario() -> None:
+        it = Bench(Route(1, TO, "copy", sync=("edits",)))
+        assert it.later.put_off(delivery(1, "edit"), 600)
+        assert it.later.put_off(delivery(2, "delete"), 570)
+        assert it.later.put_off(delivery(1, "edit"), 600), "it waits already"
+        assert it.offer(3) == "now", "no message waits behind them"
+        assert it.turn(599) == []
+        it.restart(Route(1, TO, "copy", sync=("edits",)))
+        assert it.turn(1) == [(1, "edit"), (2, "delete")]
+        it.commit()
+        assert not [name for name in it.stored if name.startswith("later")]
+
+    in_loop(scenario)
+
+
+def test_a_change_waits_at_most_a_minute_for_one_that_is_put_off_for_longer() -> None:
+    async def scenario() -> None:
+        it = Bench(Route(1, TO, "copy", sync=("edits",)))
+        assert it.later.put_off(delivery(1, "edit"), 3_000)
+        assert it.later.put_off(delivery(2, "edit"), 5)
+        assert it.turn(4) == [] and it.turn(1) == [(1, "edit"), (2, "edit")]
+
+    in_loop(scenario)
+
+
 def test_the_number_of_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postponed, "_MOST", 2)
 

@@ -129,6 +129,7 @@ CASES: dict[str, list[Post]] = {
     "short-lived": [Post("Hello")],
     "outputs": [Post("Hello")],
     "plugged": [Post("Hello")],
+    "watermarked": [Post("a photo", False, {"media": "photo"}), Post("Hello")],
     "watched": [Post("Acme is for sale"), Post("an #ad", False, tag(3, 3))],
     "told": [
         Post("Acme is for sale", "They write of us: {link}"),

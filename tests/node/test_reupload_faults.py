@@ -58,7 +58,7 @@ def test_parts_that_telegram_has_forgotten_are_uploaded_again() -> None:
 
 
 def test_a_lane_that_uploads_for_long_holds_up_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reuploads, "_PARK_SECONDS", 0.0)
+    monkeypatch.setattr(reuploads, "PARK_SECONDS", 0.0)
 
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = protected(sandbox)

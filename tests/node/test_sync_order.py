@@ -13,6 +13,7 @@ from telethon.tl import functions
 from afx.node import lane_sender
 from afx.reasons import DeadReason
 from afx.sandbox.judge.flow import delete, edit
+from afx.sandbox.telegram.methods import config
 from afx.sandbox.telegram.methods.call import HANDLERS, Call
 from afx.telegram.client import AccountClient
 
@@ -172,6 +173,7 @@ def test_a_change_without_effect_holds_up_none_behind_it(monkeypatch: pytest.Mon
     ("method", "refusal", "reason"),
     [
         (EDIT, (400, "MESSAGE_EDIT_TIME_EXPIRED"), DeadReason.EDIT_REFUSED),
+        (EDIT, (400, "CHAT_ADMIN_REQUIRED"), DeadReason.EDIT_REFUSED),
         (DELETE, (403, "MESSAGE_DELETE_FORBIDDEN"), DeadReason.DELETE_REFUSED),
         (PIN, (400, "CHAT_ADMIN_REQUIRED"), DeadReason.PIN_REFUSED),
     ],
@@ -179,6 +181,10 @@ def test_a_change_without_effect_holds_up_none_behind_it(monkeypatch: pytest.Mon
 def test_a_change_that_is_refused_is_a_dead_letter_that_a_retry_makes(
     monkeypatch: pytest.MonkeyPatch, method: type, refusal: tuple[int, str], reason: DeadReason
 ) -> None:
+    # It is the server's to say for how long, and not ours.
+    monkeypatch.setattr(config, "EDIT_SECONDS", 5 * 3_600)
+    error = refusal[1] + (": it takes edits for 5 hours" if "EXPIRED" in refusal[1] else "")
+
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
         session = harness.session(account, (source, to, "copy", ALL))
@@ -195,7 +201,7 @@ def test_a_change_that_is_refused_is_a_dead_letter_that_a_retry_makes(
         await settled(session, source)
         harness.commit(session)
         assert [(it.reason, it.error, it.messages) for it in harness.dead] == [
-            (reason, refusal[1], (1,))
+            (reason, error, (1,))
         ]
         say(sandbox, source, "two")
         await until(lambda: "two" in texts(to))

@@ -14,6 +14,7 @@ from afx.cluster import keys
 from afx.config import load
 from afx.errors import NotFoundError, UsageError
 from afx.operations import audit_log, doubts
+from afx.operations import rules as rule_operations
 from afx.operations.context import Actor, Context
 from afx.operations.doubts import DoubtRow
 from afx.security.keyfile import read_keys
@@ -79,6 +80,48 @@ def test_a_decision_is_stored_for_the_rule_s_node_and_audited(
     assert [it.decision for it in doubts.listing(context, str(rule))] == ["sent as 345", "not sent"]
     entries = [it for it in audit_log.listing(context).rows if it.action == "rule.doubt.decide"]
     assert len(entries) == 2
+
+
+def test_what_a_sender_is_just_sending_is_no_doubt_yet(
+    context: Context, rule: int, redis: redis_module.Redis
+) -> None:
+    lane = keys.pool(rule, TO)
+    now = redis.time()[0]
+    sender = redis.hget(lane, "doubt:-5")
+    under_way = {"state": "taken", "ids": "-5,", "of:-5": f"{SOURCE}:12:7:{now}"}
+    redis.hset(lane, mapping=under_way)
+    assert [it.message for it in doubts.listing(context, str(rule))] == [13]
+    redis.hset(lane, f"gone:{sender}", now)
+    assert {it.message for it in doubts.listing(context, str(rule))} == {12, 13}
+    redis.hdel(lane, f"gone:{sender}")
+    redis.hset(lane, "of:-5", f"{SOURCE}:12:7:{now - 60}")
+    assert {it.message for it in doubts.listing(context, str(rule))} == {12, 13}
+
+
+def test_a_copy_is_that_of_one_message_only(
+    context: Context, rule: int, redis: redis_module.Redis
+) -> None:
+    doubts.decide(context, str(rule), sent=345, message=12)
+    with pytest.raises(UsageError, match="the copy of another message"):
+        doubts.decide(context, str(rule), sent=345, message=13)
+    assert redis.hget(keys.pool(rule, TO), "verdict:6") is None
+    doubts.decide(context, str(rule), sent=344, message=12)
+    doubts.decide(context, str(rule), sent=345, message=13)
+
+
+def test_doubts_whose_message_is_not_known_are_decided(
+    context: Context, rule: int, redis: redis_module.Redis
+) -> None:
+    redis.hdel(keys.pool(rule, TO), "of:6")
+    [row] = doubts.decide(context, str(rule), message=0, source=0, destination=TO)
+    assert (row.message, row.sender, row.decision) == (0, "session 999", "")
+    assert redis.hget(keys.pool(rule, TO), "verdict:6") == "not-sent"
+
+
+def test_the_audit_log_has_what_was_in_doubt_of_a_removed_rule(context: Context, rule: int) -> None:
+    rule_operations.remove(context, str(rule))
+    [entry] = [it for it in audit_log.listing(context).rows if it.action == "rule.remove"]
+    assert [it["message"] for it in entry.details["doubts"]] == [12, 13]
 
 
 def test_a_dry_run_decides_nothing(context: Context, rule: int, redis: redis_module.Redis) -> None:

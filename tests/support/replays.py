@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from afx.empty import NOTHING
 from afx.node import backfilling
+from afx.node.backfill_state import Range
 from afx.node.session import HostedSession
 from afx.tasks.kinds.base import SnoozeError, TryAgainError
 
@@ -33,9 +35,10 @@ class ReplayRun:
         destinations: Sequence[int],
         wanted: Sequence[tuple[int, int, int, int]],
         counts: tuple[int, int],
+        newest: Mapping[int, Callable[[], Awaitable[int]]] = NOTHING,
     ) -> Any:
-        ranges = [backfilling.Wanted(*it) for it in wanted]
-        order = backfilling.Order(self.task_id, rule, destinations, ranges, *counts)
+        ranges = [Range(*it) for it in wanted]
+        order = backfilling.Order(self.task_id, rule, destinations, ranges, *counts, newest)
         try:
             found = await backfilling.backfill(self._session, order)
         except backfilling.BusyError as error:
@@ -46,8 +49,8 @@ class ReplayRun:
             raise TryAgainError("moved")
         return found
 
-    async def end_backfill(self) -> None:
-        await backfilling.end(self._session, self.task_id)
+    async def end_backfill(self) -> Any:
+        return await backfilling.end(self._session, self.task_id)
 
     async def save(self, share: float, cursor: Mapping[str, Any]) -> None:
         self.shares.append(share)

@@ -82,6 +82,20 @@ def test_a_running_task_is_cancelled(bench: TaskBench) -> None:
     assert tasks.get(number)["error"] == "why"
 
 
+def test_a_running_task_is_paused_and_runs_again_when_it_is_resumed(bench: TaskBench) -> None:
+    node = bench.add_node("w1")
+    [number] = bench.probe(arguments='{"seconds":60}')
+    bench.until_state(number, "running")
+    assert tasks.pause(number, "why") == "pausing"
+    bench.until(lambda: bool(bench.term.orders.cancelled))
+    bench.loop.call_soon_threadsafe(node.executor.cancel, [(number, 1)])
+    bench.until_state(number, "paused")
+    assert (tasks.get(number)["error"], tasks.get(number)["attempts"]) == ("why", 0)
+    tasks.resume(number)
+    bench.until_state(number, "running")
+    assert tasks.get(number)["publication"] == 2
+
+
 def test_a_task_of_a_killed_node_runs_on_another(bench: TaskBench) -> None:
     bench.add_node("w1")
     numbers = bench.probe(5, arguments='{"seconds":0.3}')

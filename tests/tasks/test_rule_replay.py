@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.forums import make, put, shown
 from support.plugins import HOOKS
 from support.replays import ReplayRun
+from support.reuploads import REUPLOAD, photo, protected, publish
 from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import SessionHarness, one_rule, say, texts
 from telethon.tl import types
@@ -233,6 +235,49 @@ def test_only_a_cancel_ends_what_the_session_does(reason: TaskOutcome) -> None:
         session.forwarder.renew_routes({}, {})
         with pytest.raises(TryAgainError, match="rule list"):
             await rule_replay.run(run_of(session, 2), REPLAY)
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("is_album", [False, True], ids=["singly", "as an album"])
+def test_protected_files_are_uploaded_anew_as_they_are_live(is_album: bool) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = protected(sandbox)
+        session = harness.session(account, (source, to, "copy", REUPLOAD))
+        more = {"grouped": 5} if is_album else {}
+        for data in (b"one", b"two"):
+            publish(sandbox, source, data.decode(), photo(sandbox, data), **more)
+        say(sandbox, source, "a text")
+        await session.start()
+        done = await rule_replay.run(task_of(session), REPLAY)
+        assert (done.copied, done.refused) == (3, 0)
+        assert texts(to) == ["one", "two", "a text"]
+        files = [it.media for it in to.box.messages.values()]
+        theirs = [it.media for it in source.box.messages.values()]
+        assert files[0] and files[1] and not files[2]
+        assert not {it.id for it in files[:2]} & {it.id for it in theirs[:2]}
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_topics_are_made_as_they_are_live() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        world = sandbox.server.world
+        account = world.add_account()
+        source = world.add_channel("source", forum=True, members=[account.id])
+        to = world.add_channel("to", forum=True, creator=account.id, members=[account.id])
+        old = make(sandbox, source, "Old")
+        put(sandbox, source, "in Old", old)
+        put(sandbox, source, "in General")
+        session = SessionHarness(sandbox).session(
+            account, (source, to, "copy", {"sync": ("topics",)})
+        )
+        await session.start()
+        done = await rule_replay.run(task_of(session), REPLAY)
+        assert done.refused == 0
+        assert shown(to) == [("Old", "in Old"), ("General", "in General")]
         await session.stop()
 
     run_scenario(scenario)

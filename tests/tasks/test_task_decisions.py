@@ -38,6 +38,19 @@ def test_a_task_that_is_to_be_cancelled_runs_no_more(end: RunEnd) -> None:
     assert found.is_final
 
 
+@pytest.mark.parametrize("end", list(RunEnd))
+@pytest.mark.parametrize("cancelling", [False, True])
+def test_a_task_that_is_to_be_paused_is_paused_unless_it_is_over(
+    end: RunEnd, cancelling: bool
+) -> None:
+    found = next_state(
+        end, attempts=2, max_attempts=3, cancelling=cancelling, jitter=0.5, pausing=True
+    )
+    is_over = cancelling or end in (RunEnd.SUCCEEDED, RunEnd.FAILED)
+    assert found.is_final is is_over
+    assert is_over or (found.state, found.attempts) == ("paused", 0)
+
+
 def test_a_wait_of_telegram_is_waited_for_in_full() -> None:
     found = next_state(
         RunEnd.SNOOZED, attempts=0, max_attempts=1, cancelling=False, jitter=0.5, pause_seconds=90

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,3 +45,30 @@ def test_a_ticket_knows_its_box() -> None:
     box = Box(1, 0, 0)
     ticket: Ticket = box.admit(1, 1)
     assert ticket.box is box
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.booleans(), st.integers(0, 2)), max_size=20),
+    st.randoms(use_true_random=False),
+)
+def test_an_update_without_forwards_leaves_as_if_it_had_been_admitted(
+    updates: list[tuple[int, bool, int]], rng: random.Random
+) -> None:
+    left, admitted = Box(1, 0, 0), Box(1, 0, 0)
+    open_tickets: list[tuple[Ticket, Ticket]] = []
+    pts = 0
+    for number, (forwards, is_slice, message) in enumerate(updates, 1):
+        pts = number
+        at = 0 if is_slice else pts
+        if forwards:
+            open_tickets.append((left.admit(at, 1, 5, number), admitted.admit(at, 1, 5, number)))
+        else:
+            of = message and (number if message == 1 else 1)
+            admitted.admit(at, 0, 5, of)
+            assert left.leave(at, 5, of) == admitted.advance()
+        if open_tickets and rng.random() < 0.5:
+            for it in open_tickets.pop(rng.randrange(len(open_tickets))):
+                it.open = 0
+            assert left.advance() == admitted.advance()
+        assert (left.pts, left.cursor) == (admitted.pts, admitted.cursor)
+        assert left.last_ids == admitted.last_ids

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import quote
 
 from afx.errors import NotFoundError, UsageError
 from afx.operations import rebalancing, rules, tokens, webhooks
@@ -32,6 +30,12 @@ class Field:
     flag: str = ""
     """The option of the command; empty: an argument; ``-``: one that is read from there."""
     value: str = ""
+    to: str | None = None
+    """Its name in the body of the API's request, empty for one that is not there; None: its own."""
+    shape: Literal["", "number", "labels", "list", "yaml"] = ""
+    """What it is in that body, where its kind does not tell; ``yaml``: an object."""
+    dry_run: bool = False
+    """It asks for a dry run."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -77,6 +81,8 @@ class Action:
     """What of the target is in the path of the API."""
     body: Callable[[str], Mapping[str, Any]] = lambda _: {}
     """What of the target is in the request's body."""
+    seen_until: bool = False
+    """The request's ``until`` is what the person has seen."""
     preview: Callable[[Context, str], Preview] | None = None
     """Says what a target that is no name means."""
     named: Callable[[Context, str], str] = lambda _, target: target
@@ -110,17 +116,6 @@ class Action:
         text = " ".join(shlex.quote(it) for it in words)
         reads = any(it.kind in ("file", "secret") for it in self.fields)
         return f"{text} < FILE" if reads else text
-
-    def as_curl(self, target: str) -> str:
-        """Return the request of the API, without what the form adds to its body."""
-        path = self.path.format(quote(self.place(target) if target else "", safe=""))
-        extra = " -H 'if-match: *'" if self.method in ("PATCH", "DELETE") else ""
-        if target and (given := self.body(target)):
-            extra += f" -H 'content-type: application/json' -d {shlex.quote(json.dumps(given))}"
-        return (
-            f'curl -X {self.method}{extra} -H "authorization: Bearer $AFX_TOKEN" '
-            f"ADDRESS/api/v1{path}"
-        )
 
 
 def lines_of(text: str) -> list[str]:

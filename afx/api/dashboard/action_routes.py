@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from afx.api import problems
-from afx.api.dashboard.action import Action, outcome
+from afx.api.dashboard.action import Action, Form, outcome
 from afx.api.dashboard.actions import ACTIONS
+from afx.api.dashboard.as_request import curl_of
 from afx.api.dashboard.pages import back, environment, inside, page
 from afx.api.messages import Said
+from afx.api.replies import plain
 from afx.api.state import api_of, token_of
 from afx.errors import AfxError, ForbiddenError, NotFoundError, UnreachableError, UsageError
 from afx.operations.context import Context
@@ -25,6 +27,7 @@ _MOST_FIELDS = 20
 _LONGEST_FIELD = 20_000
 _MOST_TARGETS = 200
 _MOST_LOGGED = 20
+_MOST_SHOWN = 10
 
 log = structlog.get_logger()
 
@@ -43,11 +46,25 @@ async def show_dialog(request: Request, name: str) -> Response:
                 preview = action.preview(context, targets[0])
                 found.update(preview=preview.text, seen=preview.seen, values=preview.values)
                 found["name"] = action.named(context, targets[0])
-                found["command"] = action.as_command(targets[0], preview.values, "")
+                found.update(_same(action, targets, {"seen": preview.seen, **preview.values}))
         return found
 
     part = request.headers.get("hx-request") == "true"
     return await page(request, "dialog.html" if part else "action.html", read)
+
+
+@router.post("/actions/{name}/same")
+async def show_same(request: Request, name: str) -> Response:
+    """Return what a form asks for as a command and as a request; nothing is done."""
+    action = _action(name)
+    form, targets = _form(request.state.body)
+
+    def read(context: Context) -> dict[str, str]:
+        _check_allowed(context, action)
+        given = {it.name: form.get(it.name, "") for it in action.fields}  # off, if it is absent
+        return _same(action, targets, {**form, **given}, form.get("reason", "").strip())
+
+    return await plain(request, read)
 
 
 @router.post("/actions/{name}")
@@ -129,8 +146,17 @@ def _dialog(action: Action, targets: list[str], place: str) -> dict[str, object]
         "preview": "",
         "seen": "",
         "values": {},
-        "command": action.as_command(target, {}, ""),
-        "curl": action.as_curl(target),
+        **_same(action, targets, {}),
+    }
+
+
+def _same(action: Action, targets: list[str], form: Form, reason: str = "") -> dict[str, str]:
+    """Return what a form asks for as commands and as requests, one for each target."""
+    some = targets[:_MOST_SHOWN] or [""]
+    more = f"\n# and {len(targets) - len(some)} more" if len(targets) > len(some) else ""
+    return {
+        "command": "\n".join(action.as_command(it, form, reason) for it in some) + more,
+        "curl": "\n".join(curl_of(action, it, form, reason) for it in some) + more,
     }
 
 

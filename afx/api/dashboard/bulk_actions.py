@@ -14,7 +14,9 @@ from afx.operations.sessions import SessionFilter
 
 FILTERS = ("user", "tier", "node", "state", "prefix", "label", "health")
 """What of a list's address is a filter, beside ``troubled``."""
-_LIMIT = Field("limit", "At most", flag="--limit", value="1000", hint="Sessions, by name.")
+_LIMIT = Field(
+    "limit", "At most", flag="--limit", value="1000", hint="Sessions, by name.", shape="number"
+)
 
 
 def filter_of(target: str) -> SessionFilter:
@@ -30,6 +32,14 @@ def filter_of(target: str) -> SessionFilter:
     if chosen == SessionFilter():
         raise UsageError("Choose a filter first; this would be about all sessions.")
     return chosen
+
+
+def _given(target: str) -> dict[str, str | bool]:
+    chosen = filter_of(target)
+    found: dict[str, str | bool] = {
+        it: getattr(chosen, it) for it in FILTERS if getattr(chosen, it)
+    }
+    return {**found, "troubled": True} if chosen.troubled else found
 
 
 def _words(verb: Verb) -> Callable[[str], list[str]]:
@@ -85,6 +95,7 @@ def _action(verb: Verb, label: str, icon: str, effect: str, *fields: Field) -> A
         takes_long=True,
         back="",
         words=_words(verb),
+        body=lambda target: {"verb": verb, "filter": _given(target)},
         preview=_preview,
     )
 

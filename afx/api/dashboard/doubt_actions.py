@@ -28,7 +28,8 @@ def _words(target: str) -> list[str]:
 def _decide(context: Context, target: str, sent: int) -> str:
     rule, to, source, message = _parts(target)
     rows = doubts.decide(context, rule, sent=sent, message=message, source=source, destination=to)
-    return f"message {message} of rule {rows[0].rule} is decided"
+    what = f"message {message}" if message else "what is not known"
+    return f"{what} of rule {rows[0].rule} is decided"
 
 
 def _sent(context: Context, target: str, form: Form) -> str:
@@ -58,7 +59,15 @@ DOUBT_ACTIONS = (
         "rule doubt decide",
         "POST",
         "/rules/{}/doubts/decide",
-        (Field("sent", "Id of the copy", hint="The last part of its link.", flag="--sent"),),
+        (
+            Field(
+                "sent",
+                "Id of the copy",
+                hint="The last part of its link.",
+                flag="--sent",
+                shape="number",
+            ),
+        ),
         words=_words,
         place=_path,
         body=_body,

@@ -25,7 +25,7 @@ _MOST_DIGITS = 9
 def rows_seen(request: Request, read: Callable[[Any], Page[Any]]) -> dict[str, Any]:
     """Return what ``rows_of`` does, without the rows that a page has not shown yet.
 
-    ``newest`` is the newest row of the page, None where none can come above its rows;
+    ``newest`` is the newest row of the page, 0 for none, None where none can come above its rows;
     ``fresh`` counts the rows that have come since, ``…+`` when they fill a page.
     """
     if request.query_params.get("cursor"):
@@ -34,7 +34,7 @@ def rows_seen(request: Request, read: Callable[[Any], Page[Any]]) -> dict[str, A
     top = rows_of(request, read)
     rows = top["rows"]
     if not seen or not rows or rows[0].id <= seen[0]:
-        newest = seen[0] if seen else rows[0].id if rows else None
+        newest = seen[0] if seen else rows[0].id if rows else 0
         return {**top, "newest": newest, "fresh": ""}
     count = sum(it.id > seen[0] for it in rows)
     fresh = f"{count}+" if count == len(rows) and top["more"] else str(count)

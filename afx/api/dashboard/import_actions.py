@@ -77,6 +77,7 @@ IMPORT_ACTIONS = (
                 "check",
                 required=False,
                 flag="--apply",
+                to="",
             ),
             Field(
                 "replace",
@@ -84,6 +85,7 @@ IMPORT_ACTIONS = (
                 "check",
                 required=False,
                 flag="--replace",
+                to="",
             ),
         ),
     ),

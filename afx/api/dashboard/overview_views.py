@@ -19,6 +19,9 @@ from afx.operations.sessions import SessionFilter
 
 router = APIRouter(include_in_schema=False)
 _EVENTS = 8
+_EVENTS_READ = 200
+_NO_NEWS = "controls"
+"""The kind of event that says no more than that a page is to be refreshed."""
 _TROUBLED = 6
 _LATELY = timedelta(hours=1)
 _KEPT_SECONDS = 10.0
@@ -38,13 +41,14 @@ async def show_overview(request: Request) -> Response:
         kept = api_of(request).kept
         status = kept.get("status", lambda: cluster.status(context))
         nodes = sorted(activity(request, context), key=_trouble_first)
+        recent = cluster.recent_events(context, _EVENTS_READ)
         troubled = sessions.listing(context, SessionFilter(troubled=True), limit=_TROUBLED).rows
         return {
             "status": status,
             "verdict": judge(status),
             "nodes": nodes,
             "troubled": troubled if context.actor.may("session:read") else (),
-            "events": cluster.recent_events(context, _EVENTS),
+            "events": [it for it in recent if it.get("kind") != _NO_NEWS][:_EVENTS],
             **_messages(request, context),
             "standbys": kept.get("coordinators", lambda: coordinators.status(context)).standbys
             if context.actor.may("coordinator:read")

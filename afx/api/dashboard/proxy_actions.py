@@ -75,6 +75,7 @@ PROXY_ACTIONS = (
                 required=False,
                 hint="KEY=VALUE, one a line; empty: all nodes.",
                 flag="--require",
+                shape="labels",
             ),
         ),
         back="/proxies",

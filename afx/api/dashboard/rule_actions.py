@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -22,7 +22,8 @@ _NAMED = 5
 
 
 def _part(name: str, label: str, hint: str) -> Field:
-    return Field(name, label, "yaml", required=False, hint=hint, flag=f"--{name}")
+    shape: Literal["list", "yaml"] = "list" if name in ("transform", "sync") else "yaml"
+    return Field(name, label, "yaml", required=False, hint=hint, flag=f"--{name}", shape=shape)
 
 
 def _preview(context: Context, target: str) -> Preview:
@@ -150,8 +151,7 @@ RULE_ACTIONS = (
         "rules",
         rules.modify,
         _set,
-        "A running session uses it within a second; with fewer chats it restarts, and misses "
-        "nothing.",
+        "A running session uses it within a second, without a restart.",
         "rule set",
         "PATCH",
         "/rules/{}",
@@ -190,6 +190,7 @@ RULE_ACTIONS = (
                 required=False,
                 flag="--dry-run",
                 value="yes",
+                dry_run=True,
             ),
         ),
     ),
@@ -214,6 +215,7 @@ RULE_ACTIONS = (
         "rule enable",
         "PATCH",
         "/rules/{}",
+        body=lambda _: {"enabled": True},
     ),
     Action(
         "rule.disable",
@@ -225,6 +227,7 @@ RULE_ACTIONS = (
         "rule disable",
         "PATCH",
         "/rules/{}",
+        body=lambda _: {"enabled": False},
     ),
     Action(
         "rule.remove",

@@ -62,6 +62,7 @@ SCHEDULE_ACTIONS = (
                 required=False,
                 hint="Empty: never.",
                 flag="--pause-after",
+                shape="number",
             ),
             *FOR_SESSIONS,
         ),

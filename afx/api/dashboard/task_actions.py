@@ -59,7 +59,7 @@ FOR_SESSIONS = (
         flag="--session",
     ),
     Field("user", "Or all sessions of a user", required=False, flag="--user"),
-    Field("every", "Or all sessions", "check", required=False, flag="--all"),
+    Field("every", "Or all sessions", "check", required=False, flag="--all", to="every_session"),
     Field(
         "priority",
         "Priority",
@@ -85,13 +85,14 @@ _ONCE = (
         required=False,
         flag="--newest",
     ),
-    Field("delay_seconds", "Begin after, seconds", required=False, flag="--delay"),
+    Field("delay_seconds", "Begin after, seconds", required=False, flag="--delay", shape="number"),
     Field(
         "start_within_seconds",
         "Cancel it if it has not started after, seconds",
         required=False,
         hint="Empty: it may wait.",
         flag="--within",
+        shape="number",
     ),
 )
 
@@ -119,6 +120,28 @@ TASK_ACTIONS = (
         "task retry",
         "POST",
         "/tasks/{}/retry",
+    ),
+    Action(
+        "task.pause",
+        "Pause",
+        "pause",
+        tasks.pause,
+        lambda context, target, _: tasks.pause(context, _number(target)),
+        "It keeps its place until it is resumed, also when it runs now.",
+        "task pause",
+        "POST",
+        "/tasks/{}/pause",
+    ),
+    Action(
+        "task.resume",
+        "Resume",
+        "running",
+        tasks.resume,
+        lambda context, target, _: tasks.resume(context, _number(target)),
+        "It is queued again, and goes on where it was.",
+        "task resume",
+        "POST",
+        "/tasks/{}/resume",
     ),
     Action(
         "task.cancel",

@@ -19,7 +19,7 @@ from afx.operations.context import Context
 from afx.operations.task_times import TimesRow
 
 router = APIRouter(include_in_schema=False)
-STATES = ("waiting", "queued", "published", "running", "succeeded", "failed", "cancelled")
+STATES = ("waiting", "queued", "published", "running", "succeeded", "failed", "cancelled", "paused")
 _LONGEST_SHOWN = 20_000
 
 

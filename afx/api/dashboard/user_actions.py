@@ -66,7 +66,13 @@ USER_ACTIONS = (
         "/users/{}",
         (
             Field(
-                "share", "Share", required=False, hint="1 to 100; empty: as it is.", flag="--share"
+                "share",
+                "Share",
+                required=False,
+                hint="1 to 100; empty: as it is.",
+                flag="--share",
+                to="task_share",
+                shape="number",
             ),
             Field(
                 "limit",
@@ -74,6 +80,8 @@ USER_ACTIONS = (
                 required=False,
                 hint="0: as many as others; empty: as it is.",
                 flag="--limit",
+                to="task_limit",
+                shape="number",
             ),
         ),
     ),

@@ -26,8 +26,8 @@ def judge(status: ClusterStatus) -> Verdict:
     if status.leader is None:
         return Verdict(
             "crit",
-            "No coordinator leads. Sessions run on; nothing is placed or moved.",
-            "Start one with 'afx coordinator start'. " + more,
+            "No coordinator leads; nothing is placed or moved.",
+            "Sessions run on. Start one with 'afx coordinator start'. " + more,
         )
     if status.audit_fault:
         return Verdict(

@@ -24,7 +24,9 @@ class Decision(Body):
         description="The id of the copy in the destination; 0: it was not sent, and another "
         "sender sends it.",
     )
-    message: int | None = Field(None, ge=1, lt=2**31, description="Only this message.")
+    message: int | None = Field(
+        None, ge=0, lt=2**31, description="Only this message; 0: those that are not known."
+    )
     source: int | None = Field(
         None, gt=-(2**53), lt=2**53, description="Only of this source, by its marked id."
     )

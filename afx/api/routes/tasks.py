@@ -30,7 +30,9 @@ router = APIRouter(tags=["tasks"])
 _POLL_SECONDS = 0.2
 _LONGEST_DELAY_SECONDS = 400 * 24 * 3600.0
 _FINISHED = ("succeeded", "failed", "cancelled")
-State = Literal["waiting", "queued", "published", "running", "succeeded", "failed", "cancelled"]
+State = Literal[
+    "waiting", "queued", "published", "running", "succeeded", "failed", "cancelled", "paused"
+]
 Priority = Literal["", "premium", "high", "default", "low"]
 Kind = Annotated[str, Field(min_length=1, max_length=100, examples=["session.check"])]
 SessionName = Annotated[str, Field(min_length=1, max_length=100)]
@@ -102,6 +104,7 @@ class Task(BaseModel):
     timeout_seconds: int
     unique_key: str | None
     cancelling: bool
+    pausing: bool
     actor: str
     run_after: datetime
     start_by: datetime | None
@@ -196,6 +199,26 @@ async def retry_task(request: Request, task_id: Number) -> Response:
 
     def make(context: Context) -> dict[str, str]:
         return {"detail": tasks.retry(context, task_id)}
+
+    return await change(request, make)
+
+
+@endpoint(router, "POST", "/tasks/{task_id}/pause", tasks.pause, model=Said)
+async def pause_task(request: Request, task_id: Number) -> Response:
+    """Pause a task, also one that runs: it keeps its place until it is resumed."""
+
+    def make(context: Context) -> dict[str, str]:
+        return {"detail": tasks.pause(context, task_id)}
+
+    return await change(request, make)
+
+
+@endpoint(router, "POST", "/tasks/{task_id}/resume", tasks.resume, model=Said)
+async def resume_task(request: Request, task_id: Number) -> Response:
+    """Resume a paused task: it goes on where it was."""
+
+    def make(context: Context) -> dict[str, str]:
+        return {"detail": tasks.resume(context, task_id)}
 
     return await change(request, make)
 

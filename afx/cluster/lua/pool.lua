@@ -81,19 +81,38 @@ local function note_node(lane, sender, is_there)
   end
 end
 
--- Notes who has made the copies of a lane from one id to another. Copies of a lane rise: who has
--- made one has made those behind it, up to the next entry.
-local function note_poster(lane, posters, first, last, poster, seconds)
+-- Who has made a copy of a lane, as far as its posters tell; nil where they do not.
+local function poster_of(posters, copy)
+  local entry = redis.call('ZREVRANGEBYSCORE', posters, copy, 0, 'LIMIT', 0, 1)[1]
+  return entry and string.match(entry, '^%d+:(%d+)')
+end
+
+-- Notes who has made some copies of a lane, as "a,b,", the lowest first. Copies of a lane rise: who
+-- has made one has made those behind it, up to the next entry. Behind a copy that was found late
+-- comes who was known before: that entry has a "-", since its copy may be no copy at all.
+local function note_posters(lane, posters, copies, poster, seconds)
   require_type(posters, 'zset')
-  local before = redis.call('ZREVRANGEBYSCORE', posters, first, 0, 'LIMIT', 0, 1)[1]
-  local who = before and string.match(before, ':(%d+)$')
   local top = whole(redis.call('HGET', lane, 'top')) or 0
-  if who ~= poster then
-    redis.call('ZADD', posters, first, string.format('%.0f', first) .. ':' .. poster)
-    if who and last < top then
-      redis.call('ZADD', posters, last + 1, string.format('%.0f', last + 1) .. ':' .. who)
+  for text in string.gmatch(copies, '%d+') do
+    local copy = tonumber(text)
+    if copy > top then
+      if poster_of(posters, copy) ~= poster then
+        redis.call('ZREMRANGEBYSCORE', posters, copy, copy)
+        redis.call('ZADD', posters, copy, text .. ':' .. poster)
+      end
+      top = copy
+    else
+      local behind = string.format('%.0f', copy + 1)
+      local who = copy < top and (poster_of(posters, behind) or '0')
+      redis.call('ZREMRANGEBYSCORE', posters, copy, copy)
+      if poster_of(posters, copy) ~= poster then
+        redis.call('ZADD', posters, copy, text .. ':' .. poster)
+      end
+      if who and poster_of(posters, behind) ~= who then
+        redis.call('ZADD', posters, behind, behind .. ':' .. who .. '-')
+      end
     end
   end
-  redis.call('HSET', lane, 'top', string.format('%.0f', math.max(top, last)))
+  redis.call('HSET', lane, 'top', string.format('%.0f', top))
   redis.call('EXPIRE', posters, seconds)
 end

@@ -1,6 +1,7 @@
 -- Makes a session's node the owner of a pool's lane: what an earlier one has asked for, and no
 -- sender has taken, is not asked for any more; what one has taken stays in doubt.
--- KEYS: assignment of the owning session, lane, the destinations of its rule's lanes
+-- KEYS: assignment of the owning session, lane, the destinations of its rule's lanes, the rules of
+--   which anything is stored
 -- ARGV: incarnation, epoch, session, seconds that the lane is stored
 -- Answer: {1, fence, sender, sequence, then id, sender of each send that is in doubt}; {0} when
 --   another incarnation or epoch owns the session, {-1} when Redis has lost its owner. With them
@@ -26,6 +27,8 @@ redis.call('EXPIRE', KEYS[2], ARGV[4])
 require_type(KEYS[3], 'set')
 redis.call('SADD', KEYS[3], string.match(KEYS[2], ':(%-?%d+)$'))
 redis.call('EXPIRE', KEYS[3], ARGV[4])
+require_type(KEYS[4], 'set')
+redis.call('SADD', KEYS[4], string.match(KEYS[3], ':(%d+)$'))
 local kept = redis.call('HMGET', KEYS[2], 'sender', 'sequence', 'sent', 'poster')
 local found = {1, fence, kept[1] or '', kept[2] or '0'}
 for id in string.gmatch(kept[3] or '', '%-?%d+') do

@@ -1,8 +1,8 @@
 -- Ends doubts of a pool's lane as an operator has decided, with the links of the copies that exist.
 -- KEYS: assignment of the owning session, lane, its posters
 -- ARGV: incarnation, epoch, seconds that links are stored, fence, ids that are in doubt no more as
---   "a,b,", who has made the copies, the first and the last one (0 for none), then eight for each
---   block of links (see commit.lua)
+--   "a,b,", who has made the copies, these as "a,b,", then eight for each block of links (see
+--   commit.lua)
 -- Answer: 1; 0 when another incarnation or epoch owns the session; -1 when Redis has lost its
 --   owner; -2 when the fence is an old one, or an order is under way
 -- include: spoiled
@@ -12,11 +12,11 @@ local verdict = may_change(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[4])
 if verdict ~= 1 then
   return verdict
 end
-for i = 9, #ARGV, 8 do
+for i = 8, #ARGV, 8 do
   note_links(i, ARGV[3], false)
 end
-if ARGV[7] ~= '0' then
-  note_poster(KEYS[2], KEYS[3], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[6], ARGV[3])
+if ARGV[7] ~= '' then
+  note_posters(KEYS[2], KEYS[3], ARGV[7], ARGV[6], ARGV[3])
 end
 for id in string.gmatch(ARGV[5], '%-?%d+') do
   settle(KEYS[2], id)

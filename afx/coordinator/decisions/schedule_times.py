@@ -51,7 +51,7 @@ def decide(
     pause_after: int,
 ) -> Turn:
     """Return what to do at a time, given the states of the tasks of the last one."""
-    unfinished = bool(states & {"waiting", "queued", "published", "running"})
+    unfinished = bool(states & {"waiting", "queued", "published", "running", "paused"})
     # While they run, and are looked at again at the next time, nothing has failed yet.
     if "failed" in states and not (unfinished and overlap == "skip"):
         failures += 1

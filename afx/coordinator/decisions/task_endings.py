@@ -29,7 +29,7 @@ class NextState:
     """The state of a task after a run, and what the run cost."""
 
     state: str
-    """``succeeded``, ``failed``, ``cancelled``, ``queued`` or ``waiting``."""
+    """``succeeded``, ``failed``, ``cancelled``, ``paused``, ``queued`` or ``waiting``."""
     attempts: int
     pause_seconds: float = 0.0
 
@@ -47,6 +47,7 @@ def next_state(
     cancelling: bool,
     jitter: float,
     pause_seconds: float = 0.0,
+    pausing: bool = False,
 ) -> NextState:
     """Return what becomes of a task.
 
@@ -58,10 +59,12 @@ def next_state(
             return NextState("succeeded", 1)
         case RunEnd.FAILED:
             return NextState("failed", 1)
-        case RunEnd.CANCELLED:
+        case RunEnd.CANCELLED if cancelling or not pausing:
             return NextState("cancelled", 1)
     if cancelling:
         return NextState("cancelled", 0)
+    if pausing:
+        return NextState("paused", 0)
     match end:
         case RunEnd.MOVED | RunEnd.NOT_RUN:
             return NextState("queued", 0)

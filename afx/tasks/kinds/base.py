@@ -133,17 +133,22 @@ class TaskRun(Protocol):
         destinations: Sequence[int],
         wanted: Sequence[tuple[int, int, int, int]],
         counts: tuple[int, int],
+        newest: Mapping[int, Callable[[], Awaitable[int]]],
     ) -> Any:
         """Let the session send old messages of a rule, in order with new ones; returns how far
         that is.
 
         Chats are marked ids. ``wanted`` are (source, first, beyond, last): up to ``beyond``
         all are settled. ``counts`` are what an earlier attempt has copied, and was refused.
+        ``newest`` asks for the newest message of sources of which none after that is wanted.
         Those of a task are begun once; each call lets the session go on for some minutes.
         """
 
-    async def end_backfill(self) -> None:
-        """Let the session send no more old messages for this task: new ones wait no longer."""
+    async def end_backfill(self) -> Any:
+        """Let the session send no more old messages for this task: new ones wait no longer.
+
+        Returns how far that was; None for nothing.
+        """
 
     @property
     def is_cancelled(self) -> bool:

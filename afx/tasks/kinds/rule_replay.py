@@ -10,11 +10,14 @@ refused, which cannot read old messages (method/messages.getHistory is for peopl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from afx.cluster.task_jobs import REPLAY
+from afx.empty import NOTHING
 from afx.tasks.kinds.base import (
     Arguments,
     Idempotence,
@@ -56,38 +59,70 @@ async def run(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     try:
         return await _follow(task, arguments)
     except TaskFailedError:
-        await task.end_backfill()
+        await _end(task, arguments.first)
         raise
     except asyncio.CancelledError:
         if task.is_cancelled:
-            await task.end_backfill()
+            await _end(task, arguments.first)
         raise
 
 
 async def _follow(task: TaskRun, arguments: ReplayArguments) -> CopyResult:
     destinations, sources = await _chats(task, arguments.rule)
-    wanted = [await _range(task, it, arguments) for it in sources]
+    wanted = [_range(task, it, arguments) for it in sources]
     counts = cursor_number(task.cursor, "copied"), cursor_number(task.cursor, "refused")
+    newest = {
+        it.marked: partial(newest_of, task, it.peer)
+        for it in sources
+        if _number(task, "to", str(it.marked)) is None
+    }
     before: Any = None
     for _ in range(_MOST_LOOKS):
-        found = await task.backfill(arguments.rule, destinations, wanted, counts)
+        found = await task.backfill(arguments.rule, destinations, wanted, counts, newest)
+        if before is None:
+            wanted = [(*it[:3], found.to.get(it[0], it[2])) for it in wanted]
+            newest = {}
         if found != before:
             before = found
-            settled = {it[0]: found.settled.get(it[0], it[2]) for it in wanted}
-            cursor = {
-                "copied": found.copied,
-                "refused": found.refused,
-                "to": {str(it[0]): it[3] for it in wanted},
-                "settled": {str(chat): number for chat, number in settled.items()},
-            }
-            await task.save(_share(wanted, settled), cursor)
+            rest = {it[0]: it[2] for it in wanted if it[0] not in found.settled}
+            await _note(task, arguments.first, found, rest)
         if found.is_over:
             if found.failure:
-                raise TaskFailedError(f"Not all messages were sent: {found.failure}.")
+                raise TaskFailedError(
+                    f"Not all messages were sent: {found.failure}. Once that is mended, "
+                    f"'afx task retry {task.task_id}' goes on where it was."
+                )
             await task.end_backfill()
             return CopyResult(copied=found.copied, refused=found.refused)
         await task.sleep(_LOOK_SECONDS)
     raise SnoozeError(1.0, "It goes on.")
+
+
+async def newest_of(task: TaskRun, peer: Any) -> int:
+    """Return the id of a chat's newest message; 0 for none."""
+    from afx.telegram.history import newest_id
+
+    return await newest_id(task.call, peer)
+
+
+async def _note(task: TaskRun, first: int, found: Any, rest: Mapping[int, int] = NOTHING) -> None:
+    """Save how far it is; ``rest`` are sources of which nothing is to be sent."""
+    settled = {**rest, **found.settled}
+    last = {**rest, **found.to}
+    cursor = {
+        "copied": found.copied,
+        "refused": found.refused,
+        "to": {str(chat): number for chat, number in last.items()},
+        "settled": {str(chat): number for chat, number in settled.items()},
+    }
+    await task.save(_share(first, last, settled), cursor)
+
+
+async def _end(task: TaskRun, first: int) -> None:
+    """End what the session does, and keep the place: a task that is resumed goes on there."""
+    found = await task.end_backfill()
+    if found is not None:
+        await _note(task, first, found)
 
 
 async def _chats(task: TaskRun, number: int) -> tuple[list[int], list[Any]]:
@@ -120,17 +155,17 @@ async def _chats(task: TaskRun, number: int) -> tuple[list[int], list[Any]]:
     return list(dict.fromkeys(it.marked for it in targets.values())), list(found.values())
 
 
-async def _range(task: TaskRun, source: Any, arguments: ReplayArguments) -> Range:
+def _range(task: TaskRun, source: Any, arguments: ReplayArguments) -> Range:
     """Return what is wanted of a source; what is newer than the first look at it is live."""
-    from afx.telegram.history import newest_id
-
     key = str(source.marked)
-    to = _number(task, "to", key)
-    if to is None:
-        to = min(arguments.last, await newest_id(task.call, source.peer))
-    beyond = _number(task, "settled", key)
+    to, beyond = _number(task, "to", key), _number(task, "settled", key)
     before = arguments.first - 1
-    return source.marked, arguments.first, before if beyond is None else max(before, beyond), to
+    return (
+        source.marked,
+        arguments.first,
+        before if beyond is None else max(before, beyond),
+        arguments.last if to is None else to,
+    )
 
 
 def _number(task: TaskRun, of: str, key: str) -> int | None:
@@ -139,10 +174,10 @@ def _number(task: TaskRun, of: str, key: str) -> int | None:
     return number if type(number) is int and 0 <= number < 2**31 else None
 
 
-def _share(wanted: Sequence[Range], settled: dict[int, int]) -> float:
+def _share(first: int, last: Mapping[int, int], settled: Mapping[int, int]) -> float:
     """Return which part of all messages is settled, by their ids."""
-    whole = sum(max(0, last - first + 1) for _, first, _, last in wanted)
-    done = sum(max(0, min(settled[source], last) - first + 1) for source, first, _, last in wanted)
+    whole = sum(max(0, to - first + 1) for to in last.values())
+    done = sum(max(0, min(settled.get(it, 0), to) - first + 1) for it, to in last.items())
     return min(1.0, done / whole) if whole else 1.0
 
 
@@ -155,7 +190,7 @@ async def _is_bot(task: TaskRun) -> bool:
 
 
 KIND = Kind(
-    name="rule.replay",
+    name=REPLAY,
     summary="Send a range of old messages again, as a rule forwards them.",
     arguments=ReplayArguments,
     result=CopyResult,

@@ -64,27 +64,85 @@ async function refresh() {
 // --- rows that leave a list, and rows that come ----------------------------------------------
 // Who is about to click must not hit another row: what left stays, marked; what came is counted.
 document.addEventListener("htmx:before:swap", ({ detail }) => {
-  for (const it of detail.tasks) if (it.fragment && $("#main", it.fragment)) keepRows(it.fragment);
+  for (const it of detail.tasks) {
+    if (!it.fragment || !$("#main", it.fragment)) continue;
+    keepNotices(it.fragment);
+    keepLate(it.fragment);
+    keepRows(it.fragment);
+  }
 });
+const rowsOf = (it) => all("tbody tr[id], ol > li[id], .fleet > a[id]", it);
 function keepRows(fresh) {
   for (const old of all("#main [data-kept]")) {
-    const rows = all("tbody tr[id]", old), next = fresh.querySelector(`#${CSS.escape(old.id)}`);
-    if (!next || !rows.length) continue;
-    const came = new Map(all("tbody tr[id]", next).map((it) => [it.id, it]));
-    const last = rows.findLastIndex((it) => came.has(it.id)); // below it: perhaps on the next page
-    const full = $("[rel=next]", next);
-    if (!came.size) next.replaceChildren(...[...old.children].map((it) => it.cloneNode(true)));
-    const kept = rows.map((row, index) => {
-      const found = came.get(row.id);
-      came.delete(row.id);
-      return found || (full && index > last ? row.cloneNode(true) : left(row));
-    });
-    const append = old.dataset.kept === "append";
-    $("tbody", next).replaceChildren(...kept, ...(append ? came.values() : []));
+    const next = fresh.querySelector(`#${CSS.escape(old.id)}`);
+    if (!next) continue;
+    const rows = rowsOf(old), came = new Map(rowsOf(next).map((it) => [it.id, it]));
     const link = fresh.querySelector(`[data-of~="${CSS.escape(old.id)}"]`);
+    const append = old.dataset.kept === "append" && !below(old);
+    if (!rows.length && (append || !link || !came.size)) continue;
+    const last = rows.findLastIndex((it) => came.has(it.id)); // below it: perhaps on the next page
+    const full = $("[rel=next]", next) || old.dataset.kept === "log";
+    if (!came.size || !rows.length) {
+      next.replaceChildren(...[...old.children].map((it) => it.cloneNode(true)));
+      $(`#${link?.id}`, next)?.replaceWith(link);
+    }
+    if (rows.length) {
+      const kept = rows.map((row, index) => {
+        const found = came.get(row.id);
+        came.delete(row.id);
+        return found || (full && index > last ? row.cloneNode(true) : left(row));
+      });
+      $("tbody, ol, .fleet", next).replaceChildren(...kept, ...(append ? came.values() : []));
+    }
     if (append || !came.size || !link) continue;
     const count = link.dataset.fresh = `${parseInt(link.dataset.fresh || 0, 10) + came.size}${link.dataset.fresh.endsWith("+") ? "+" : ""}`;
-    $("span", link).textContent = `${count} new row${count === "1" ? "" : "s"}`;
+    $("span", link).textContent = `${count} new ${link.dataset.noun}${count === "1" ? "" : "s"}`;
+    link.removeAttribute("data-none");
+  }
+}
+function below(block) {
+  const { bottom } = block.getBoundingClientRect();
+  return all("#main > *, #main .halves > *").some((it) => it !== block && it.getBoundingClientRect().top >= bottom && it.offsetHeight);
+}
+// --- notices: what came floats, what is over keeps its place ---------------------------------
+const dismissed = new Set();
+function keepNotices(fresh) {
+  const stale = $("#stale"), main = $("#main", fresh);
+  $("#stale", main)?.replaceWith(stale.cloneNode(true)); // the stream decides about it
+  main.toggleAttribute("data-stale", state === "stale");
+  const news = all("[data-notice]", main);
+  for (const it of all(".toast[data-told]"))
+    if (!news.some((one) => one.id === it.dataset.told)) it.remove();
+  for (const it of news) if (!$(`#main #${CSS.escape(it.id)}`)) { tell(it); it.remove(); }
+  let place = $(".page-head", main);
+  for (const old of all("#main [data-notice]")) {
+    const now = $(`#${CSS.escape(old.id)}`, main) || old.cloneNode(true);
+    if (!main.contains(now)) now.dataset.tone = "idle";
+    place.after(now);
+    place = now;
+  }
+}
+function tell(notice) {
+  const text = notice.textContent, known = $(`.toast[data-told="${CSS.escape(notice.id)}"]`);
+  if (known?.dataset.text === text || dismissed.has(text)) return;
+  known?.remove();
+  const it = document.createElement("div"), close = document.createElement("button");
+  it.className = "toast";
+  it.role = notice.dataset.tone === "crit" ? "alert" : "status";
+  Object.assign(it.dataset, { tone: notice.dataset.tone, told: notice.id, text });
+  close.className = "btn";
+  close.type = "button";
+  Object.assign(close.dataset, { kind: "quiet", size: "sm", dismiss: "" });
+  close.textContent = "Dismiss";
+  it.append(...[...notice.children].map((one) => one.cloneNode(true)), close);
+  $(".toasts").append(it);
+}
+// A section that comes late, such as a result, waits for a click.
+function keepLate(fresh) {
+  for (const link of all("[data-late-of]", fresh)) {
+    const late = $(`#${CSS.escape(link.dataset.lateOf)}`, fresh);
+    if (!late || $(`#main #${CSS.escape(late.id)}`)) continue;
+    late.remove();
     link.removeAttribute("data-none");
   }
 }
@@ -92,6 +150,11 @@ function left(row) {
   const it = row.cloneNode(true);
   if ("left" in it.dataset) return it;
   it.dataset.left = "";
+  if (!it.cells) {
+    it.dataset.tone = "idle";
+    it.ariaLabel = `${it.ariaLabel || it.textContent} (has left)`;
+    return it;
+  }
   it.title = "It has left this list; open the list again to be without it.";
   const said = document.createElement("span");
   said.className = "sr";
@@ -111,7 +174,11 @@ function heard(message) {
     state = message.state;
     const stale = $("#stale");
     if (stale) {
-      stale.hidden = state !== "stale";
+      // What comes floats; what was there when the page was opened keeps its place.
+      if (state === "stale" && stale.hidden) stale.dataset.floats = "";
+      stale.hidden = state !== "stale" && (stale.hidden || "floats" in stale.dataset);
+      stale.toggleAttribute("data-over", state !== "stale");
+      $("b", stale).textContent = state === "stale" ? "Data are not live." : "Data are live again.";
       $("#stale-text").textContent = message.detail || "";
       $("#main").toggleAttribute("data-stale", state === "stale");
     }
@@ -147,6 +214,7 @@ async function openDialog(address) {
     await htmx.ajax("GET", address, { source: "#dialog", target: "#dialog", swap: "innerHTML" });
   } finally { waits(false); }
   if (!$("form", dialog)) { location.assign(address); return; }
+  showText({ command: $("[data-form=cli]", dialog).textContent, curl: $("[data-form=curl]", dialog).textContent });
   dialog.showModal();
   checkTyped();
   $("[autofocus], .field input, .field select, .field textarea", dialog)?.focus();
@@ -155,7 +223,24 @@ function checkTyped() {
   const typed = $("[data-typed]", dialog);
   if (typed) $("[type=submit]", dialog).disabled = typed.value !== typed.dataset.typed;
 }
-dialog?.addEventListener("input", checkTyped);
+dialog?.addEventListener("input", (event) => {
+  checkTyped();
+  clearTimeout(asked);
+  if (event.target.form) asked = setTimeout(showSame, 200, event.target.form);
+});
+// The same from a shell, with what is in the form; a secret stays in the page.
+let asked = 0;
+async function showSame(form) {
+  const given = new URLSearchParams([...new FormData(form)].filter(([name]) => !form.elements[name].matches?.("[type=password], [data-secret]")));
+  try {
+    const answer = await fetch(`${form.getAttribute("action")}/same`, { method: "POST", body: given });
+    if (answer.ok && form.isConnected) showText(await answer.json());
+  } catch { /* what was shown stays */ }
+}
+function showText({ command, curl }) {
+  $("[data-form=cli]", dialog).textContent = command;
+  $("[data-form=curl]", dialog).textContent = curl.replaceAll("ADDRESS", location.origin);
+}
 document.addEventListener("click", (event) => {
   const target = event.target.closest("a, button");
   if (!target || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -171,13 +256,14 @@ document.addEventListener("click", (event) => {
     event.preventDefault();
     dialog.close();
   } else if (target.matches("[data-dismiss]")) {
+    dismissed.add(target.closest(".toast").dataset.text);
     target.closest(".toast").remove();
   } else if (target.matches("[data-show]")) {
     for (const it of all("[data-show]", dialog)) it.setAttribute("aria-pressed", it === target);
     for (const it of all("[data-form]")) it.hidden = it.dataset.form !== target.dataset.show;
   } else if (target.matches("[data-copy], .code > button")) {
     const text = $("pre:not([hidden])", target.closest(".code")).textContent;
-    navigator.clipboard?.writeText(text.replace("ADDRESS", location.origin));
+    navigator.clipboard?.writeText(text.replaceAll("ADDRESS", location.origin));
     target.dataset.tone = "ok";
   }
 });

@@ -26,6 +26,8 @@
       return hour === "00:00" ? date : `${hour}\n${date}`;
     });
   }
+  // Not less than a minute: ticks have no seconds.
+  const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 240, 360, 720, 1440, 2880, 10080, 20160, 43200].map((it) => it * 60);
   function draw() {
     for (const it of charts.splice(0)) it.destroy();
     const ink = resolved("--ink-3"), line = resolved("--line");
@@ -42,7 +44,7 @@
         width: plot.clientWidth, height: plot.clientHeight || 180,
         legend: { show: false }, cursor: { y: false },
         scales: { x: { range: (_, first, last) => (first < last ? [first, last] : [first - 1800, first + 1800]) }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
-        axes: [{ ...axis, values: times }, { ...axis, size: 56, values: (_, ticks) => ticks.map((it) => `${it.toLocaleString("en")}${unit && ` ${unit}`}`) }],
+        axes: [{ ...axis, values: times, incrs: STEPS }, { ...axis, size: 56, values: (_, ticks) => ticks.map((it) => `${it.toLocaleString("en")}${unit && ` ${unit}`}`) }],
         series: [{}, ...lines],
       }, [data.at, ...names.map((it) => data[it])], plot));
     }
