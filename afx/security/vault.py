@@ -143,9 +143,8 @@ class Vault:
 
     def open_sign_in(self, sealed: str, *, session_id: int) -> str:
         """Decrypt how far a sign-in has come; raises SecretError."""
-        return self._opened(
-            sealed, _OF_SIGN_INS + str(session_id).encode(), "sign-in", "No sign-in."
-        )
+        associated = _OF_SIGN_INS + str(session_id).encode()
+        return self._opened(sealed, associated, "sign-in", "It is no sign-in of this session.")
 
     def seal_order(self, text: str, *, session_id: int) -> str:
         """Encrypt what a sender of a pool is to send."""
