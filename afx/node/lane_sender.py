@@ -209,7 +209,7 @@ class LaneSender:
             if outcome.result == "wait":
                 is_refused = all(it.result in ("wait", "again") for it in outcomes[index:])
                 if is_refused and not self._owner.pools.has(delivery):
-                    self._queue.note_refused()
+                    self._queue.note_refused(len(batch) - index)
                 self._owner.told_to_wait(destination, outcome)
                 return False
             if outcome.result == "failed":
@@ -296,6 +296,8 @@ class LaneSender:
         """Let a sender of the rule's pool make a batch; returns what ``_make`` does."""
         made = await self._owner.pools.send(batch, singly=singly)
         if isinstance(made, Stopped):
+            if not any(map(self._owner.pools.is_in_doubt, self._queue.begun())):
+                self._queue.note_refused(len(batch))
             if made.is_foreign:
                 self._pace.pause()
             elif batch[0].op in ("edit", "delete") and made.wait > _SHORT_WAIT:
