@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from afx.config import Settings, load, make_home
-from afx.errors import ConfigError, UnreachableError, UsageError
+from afx.errors import UsageError
 from afx.servers import ProcessServers
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from afx.operations.context import Actor, Context
     from afx.proxies import Proxy
     from afx.sandbox.client import SandboxClient
-    from afx.telegram.login import Server
     from afx.telegram.proxy_check import Check
     from afx.verify.result import Result as Result  # noqa: PLC0414
 
@@ -367,7 +366,7 @@ def sign_in(
     from afx.devices import parse_device
     from afx.telegram import login
 
-    api_id, api_hash, server = _telegram_of(settings, sandbox=sandbox)
+    api_id, api_hash, server = ProcessServers(settings).telegram(sandbox=sandbox)
     signed = asyncio.run(
         login.sign_in(
             api_id=api_id,
@@ -393,7 +392,7 @@ def sign_out(settings: Settings, text: str, *, sandbox: bool, proxy_url: str = "
 
     from afx.telegram import login
 
-    api_id, api_hash, server = _telegram_of(settings, sandbox=sandbox)
+    api_id, api_hash, server = ProcessServers(settings).telegram(sandbox=sandbox)
     asyncio.run(
         login.sign_out(
             text, api_id=api_id, api_hash=api_hash, server=server, proxy=_proxy_of(proxy_url)
@@ -406,9 +405,10 @@ def check_proxies(settings: Settings, urls: Sequence[str], *, sandbox: bool) -> 
     import asyncio
 
     from afx.proxies import parse_proxy
+    from afx.sandbox.client import server_of
     from afx.telegram import proxy_check
 
-    server = _sandbox_of(settings) if sandbox else None
+    server = server_of(settings.home) if sandbox else None
     return asyncio.run(proxy_check.check_proxies([parse_proxy(it) for it in urls], server))
 
 
@@ -416,33 +416,3 @@ def _proxy_of(url: str) -> Proxy | None:
     from afx.proxies import parse_proxy
 
     return parse_proxy(url) if url else None
-
-
-def _telegram_of(settings: Settings, *, sandbox: bool) -> tuple[int, str, Server | None]:
-    """Return the API's id and hash, and the server of the sandbox."""
-    server = None
-    api_id, api_hash = settings.api_id, settings.api_hash.get_secret_value()
-    if sandbox:
-        server = _sandbox_of(settings)
-        api_id, api_hash = api_id or 1, api_hash or "sandbox"
-    elif not api_id or not api_hash:
-        raise ConfigError(
-            "Signing in needs AFX_API_ID and AFX_API_HASH; get both at https://my.telegram.org."
-        )
-    return api_id, api_hash, server
-
-
-def _sandbox_of(settings: Settings) -> Server:
-    """Return the server of the sandbox of this home; raises UnreachableError without one."""
-    import json
-
-    from afx.sandbox.client import ADDRESS_FILE
-    from afx.telegram.login import Server
-
-    try:
-        address = json.loads((settings.home / ADDRESS_FILE).read_text())
-    except (OSError, ValueError) as error:
-        raise UnreachableError(
-            f"No sandbox runs under {settings.home}; start one with 'afx sandbox start'."
-        ) from error
-    return Server(address["host"], address["port"], address["public_key"])

@@ -12,13 +12,14 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from afx.config import Settings, make_home
-from afx.errors import AfxError, SecretError, UnreachableError
+from afx.errors import AfxError, ConfigError, SecretError, UnreachableError
 
 if TYPE_CHECKING:
     from redis import Redis
 
     from afx.operations.context import Actor, Context
     from afx.security.vault import Vault
+    from afx.telegram.login import Server
     from models.timeouts import Timeouts
 
 
@@ -165,6 +166,22 @@ class ProcessServers:
     def secret_keys(self) -> list[str]:
         """Return the secret keys in force, newest first; raises SecretError without one."""
         return self._secret_keys(create=True)
+
+    def telegram(self, *, sandbox: bool) -> tuple[int, str, Server | None]:
+        """Return the API's id and hash, and the server of the home's sandbox, if that is wanted.
+
+        Raises ConfigError without an id and a hash, UnreachableError without a sandbox.
+        """
+        api_id, api_hash = self.settings.api_id, self.settings.api_hash.get_secret_value()
+        if sandbox:
+            from afx.sandbox.client import server_of
+
+            return api_id or 1, api_hash or "sandbox", server_of(self.settings.home)
+        if not api_id or not api_hash:
+            raise ConfigError(
+                "Signing in needs AFX_API_ID and AFX_API_HASH; get both at https://my.telegram.org."
+            )
+        return api_id, api_hash, None
 
     def drop_connection(self) -> None:
         """Close this thread's connection to the database; the next operation opens a new one."""

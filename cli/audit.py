@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import groups, output
+from cli import groups, output, sort_options
 from cli.shared import Invocation, shared
 
 _SHOWN_FAULTS = 20
@@ -25,7 +25,7 @@ def list_(
     target: Annotated[
         str | None, typer.Option("--target", help="Only on this: 'session/main'.")
     ] = None,
-    sort: output.ById = "-id",
+    sort: sort_options.ById = "-id",
 ) -> None:
     """List entries, the newest first.
 

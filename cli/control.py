@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import complete, groups, output
+from cli import complete, groups, output, sort_options
 from cli.shared import Invocation, shared
 
 app = groups.group("Controls: commands to nodes and about sessions.")
@@ -23,7 +23,7 @@ def list_(
         typer.Option("--worker", help="Only of this node.", autocompletion=complete.workers),
     ] = None,
     only_open: Annotated[bool, typer.Option("--open", help="Only those not finished.")] = False,
-    sort: output.ById = "-id",
+    sort: sort_options.ById = "-id",
 ) -> None:
     """List controls, the newest first.
 

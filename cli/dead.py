@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, groups, output
+from cli import complete, groups, output, sort_options
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def list_(
         str | None, typer.Option("--rule", help="Only of this one.", autocompletion=complete.rules)
     ] = None,
     kind: OfReason = None,
-    sort: output.ByIdOrLast = "id",
+    sort: sort_options.ByIdOrLast = "id",
 ) -> None:
     """List what could not be delivered: up to 256 neighbouring messages of a route in each row.
 

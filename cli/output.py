@@ -32,11 +32,6 @@ Limit = Annotated[
 After = Annotated[
     str | None, typer.Option("--after", help="Begin after this key (see the hint below a list).")
 ]
-_ORDER = "The order: {}; a dash before it reverses it."
-ById = Annotated[str, typer.Option("--sort", help=_ORDER.format("id"))]
-ByName = Annotated[str, typer.Option("--sort", help=_ORDER.format("name or id"))]
-ByNameOrSince = Annotated[str, typer.Option("--sort", help=_ORDER.format("name or since"))]
-ByIdOrLast = Annotated[str, typer.Option("--sort", help=_ORDER.format("id or last_at"))]
 Everything = Annotated[bool, typer.Option("--all", "-a", help="Show all rows, however many.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again every 2 seconds.")]
 _FOR_PEOPLE = 100

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import groups, output
+from cli import groups, output, sort_options
 from cli.shared import Invocation, shared
 
 app = groups.group("The overflow queue: sessions that are unschedulable and wait for room.")
@@ -15,7 +15,7 @@ app = groups.group("The overflow queue: sessions that are unschedulable and wait
 
 @app.command("list")
 @shared("watch", "database_url", "json", pages=True)
-def list_(invocation: Invocation, sort: output.ByNameOrSince = "name") -> None:
+def list_(invocation: Invocation, sort: sort_options.ByNameOrSince = "name") -> None:
     """List the sessions that wait: since when, why, how often they were tried.
 
     Example:  afx overflow list --watch

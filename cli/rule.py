@@ -19,6 +19,7 @@ from cli import (
     rule_digest,
     rule_figures,
     rule_import,
+    sort_options,
 )
 from cli.rule_content import read_file, read_part, route, warn
 from cli.rule_diff import check_access, interruptible, print_diff, say_counts
@@ -165,7 +166,7 @@ def list_(
     figures: Annotated[
         bool, typer.Option("--figures", help="What became of their messages in the last day.")
     ] = False,
-    sort: output.ById = "id",
+    sort: sort_options.ById = "id",
 ) -> None:
     """List rules, by id.
 

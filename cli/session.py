@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import common, complete, groups, output, session_change, session_filter
+from cli import common, complete, groups, output, session_change, session_filter, sort_options
 from cli.session_bulk import bulk
 from cli.session_import import import_
 from cli.session_set import Proxy, set_
@@ -186,7 +186,7 @@ def list_(
     prefix: session_filter.Prefix = "",
     label: session_filter.Label = None,
     health: session_filter.Health = None,
-    sort: output.ByName = "name",
+    sort: sort_options.ByName = "name",
 ) -> None:
     """List sessions by name: where they run and what troubles them.
 

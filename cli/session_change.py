@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import groups, output
+from cli import groups, output, sort_options
 from cli.shared import Invocation, shared
 
 app = groups.group("Changes of many sessions that the API was asked for, and makes step by step.")
@@ -16,7 +16,7 @@ ChangeId = Annotated[int, typer.Argument(metavar="ID", help="The change's number
 
 @app.command("list")
 @shared("watch", "database_url", "json", pages=True)
-def list_(invocation: Invocation, sort: output.ById = "-id") -> None:
+def list_(invocation: Invocation, sort: sort_options.ById = "-id") -> None:
     """List changes of many sessions and how far each has come, the newest first.
 
     Example:  afx session change list

@@ -169,7 +169,7 @@ def shared(
         chosen |= {"wait", "timeout"}
         defaults["timeout"] = timeout
     options = [name for name in _OPTIONS if name in chosen]
-    opens_early = {"database_url", "json"} <= chosen
+    opens_early = "json" in chosen and not chosen.isdisjoint(("redis_url", "database_url"))
     added = [
         inspect.Parameter(
             name,

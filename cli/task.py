@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import complete, groups, output, schedules
+from cli import complete, groups, output, schedules, sort_options
 from cli.shared import Invocation, shared
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def list_(
         typer.Option("--session", help="Only of this session.", autocompletion=complete.sessions),
     ] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Only of this batch.")] = None,
-    sort: output.ById = "-id",
+    sort: sort_options.ById = "-id",
 ) -> None:
     """List tasks, the newest first.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import complete, groups, output
+from cli import complete, groups, output, sort_options
 from cli.shared import Invocation, shared
 
 app = groups.group("Users: the customers who own sessions.")
@@ -40,7 +40,7 @@ def list_(
         str | None,
         typer.Option("--tier", help="Only of this tier.", autocompletion=complete.tiers),
     ] = None,
-    sort: output.ByName = "name",
+    sort: sort_options.ByName = "name",
 ) -> None:
     """List users, by name.
 

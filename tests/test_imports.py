@@ -106,6 +106,7 @@ EXCEPTIONS: dict[str, tuple[str, ...]] = {
     "afx/operations/home_checks.py": ("afx.local",),
     "afx/operations/redis_checks.py": ("afx.local",),
     "afx/operations/proxy_checks.py": ("afx.telegram.proxy_check",),
+    "afx/operations/sign_in_steps.py": ("afx.telegram.login", "afx.telegram.sign_in_steps"),
     # The reasons that its rows have.
     "afx/operations/dead_letters.py": ("afx.reasons",),
     # The leader's own plan, until it is a pure decision.

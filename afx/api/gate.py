@@ -183,6 +183,9 @@ class Gate:
                 retry_after=str(max(1, round(wait))),
             )
         state["token"] = token
+        if path.startswith("/api/") and path.endswith("/"):
+            # The framework would lead to where the Host header says.
+            raise _Refused(problems.NOT_FOUND, "There is nothing at this path.")
 
     async def _refuse(self, scope: Scope, refused: _Refused, answer: _Answer) -> None:
         path: str = scope["path"]

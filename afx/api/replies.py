@@ -54,7 +54,8 @@ async def one(request: Request, read: Callable[[Context], Any]) -> Response:
     content = await api_of(request).threads.read(lambda: dumps(read(context)))
     version = etag(content)
     headers = {"etag": version, "cache-control": "private, no-cache"}
-    if version in _versions(request.headers.get("if-none-match", "")):
+    known = _versions(request.headers.get("if-none-match", ""))
+    if version in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=JSON, headers=headers)
 
@@ -131,7 +132,7 @@ async def change(
 
 def note_change(request: Request, answer: Answer) -> None:
     """Log who changed what: with the control or the task that it made, which others log."""
-    if request.query_params.get("dry_run") == "true":
+    if answer.repeated or request.query_params.get("dry_run") == "true":
         return
     log.info(
         "changed",

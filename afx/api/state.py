@@ -56,6 +56,9 @@ def context_of(
     dry_run, reason = "false", ""
     if changes:
         query = request.query_params
+        for name in ("dry_run", "reason"):
+            if len(query.getlist(name)) > 1:
+                raise UsageError(f"{name} is given twice; say it once. Nothing was changed.")
         dry_run, reason = query.get("dry_run", "false"), query.get("reason", "")
     if dry_run not in ("true", "false"):
         raise UsageError("dry_run is true or false; correct it. Nothing was changed.")

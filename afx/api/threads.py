@@ -60,7 +60,7 @@ class Threads:
         They may take as long as they like: that keeps nothing but such calls waiting.
         """
         if self._asking >= _MOST_ASKING:
-            raise BusyError("Proxies are being checked already; try again in a moment.")
+            raise BusyError("Servers of others are being asked already; try again in a moment.")
         self._asking += 1
         try:
             return await self._run(self._strangers, function, _LONG_SECONDS)

@@ -33,6 +33,7 @@ from afx.cluster.reports import (
 from afx.coordinator import held_intake, rule_figures, webhook_events
 from afx.coordinator.account_watch import AccountWatch
 from afx.coordinator.assignments import AssignmentTable
+from afx.coordinator.awaited_proofs import AwaitedProofs
 from afx.coordinator.capacity import Capacity
 from afx.coordinator.checkpoints import Checkpoints
 from afx.coordinator.decisions import counters, retry_policy
@@ -100,6 +101,7 @@ class ReportIntake:
         self._capacity = capacity
         self._checkpoints = checkpoints
         self._unknown = unknown
+        self._proofs = AwaitedProofs(unknown.has_answered)
         self._spec_refusals = spec_refusals
         self._tasks = tasks
         self._block_seconds = block_seconds
@@ -125,6 +127,7 @@ class ReportIntake:
 
     def take(self) -> bool:
         """Take one batch; True when there was none: all reports are read."""
+        self._proofs.wait_for_more(self._redis, self._block_seconds)
         batch = report_stream.read(self._redis, self._last, block_seconds=self._block_seconds)
         self.is_behind = batch.is_full
         self.is_woken = batch.is_woken
@@ -140,7 +143,11 @@ class ReportIntake:
             self._last = batch.last
             return False
         batch = self._without_jumps(batch)
-        batch = self._check_generation(batch)
+        checked = self._check_generation(batch)
+        if checked is None:
+            self.is_behind, self.changed = True, frozenset()
+            return False
+        batch = checked
         deaths, hearsay = self._deaths(batch)
         quarantine.quarantine(self._redis, [*batch.refused, *hearsay])
         self._write_all(batch, position="0" if exhausted else batch.last)
@@ -183,8 +190,10 @@ class ReportIntake:
         jumps = [it for it in batch.reports if _newest_epoch(it) >= self._epoch_limit]
         return _without(batch, jumps) if jumps else batch
 
-    def _check_generation(self, batch: Batch) -> Batch:
-        """End the term when a node knows an epoch that is above all of this term.
+    def _check_generation(self, batch: Batch) -> Batch | None:
+        """Return a batch without what is not proved; None when its proof may follow.
+
+        End the term when a node knows an epoch that is above all of this term.
 
         SQL and Redis have both lost the generation in which it was given out. Nodes refuse
         the epochs below it, so that the next term begins above it. It takes the reports.
@@ -203,6 +212,8 @@ class ReportIntake:
             default=0,
         )
         if not newest:
+            if self._proofs.is_due(batch, above, self._monotonic()):
+                return None
             lists = [it for it in above if isinstance(it, Inventory) and it.incarnation in nodes]
             credible = _without(batch, above)
             return replace(credible, reports=(*credible.reports, *lists))

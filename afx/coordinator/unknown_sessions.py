@@ -94,6 +94,10 @@ class UnknownSessions:
         """Return the incarnations that may run such sessions."""
         return {it.active.incarnation for it in self._found.values()} | self._unproved.keys()
 
+    def has_answered(self, incarnation: str) -> bool:
+        """Return whether a node has said in this term what it runs."""
+        return incarnation in self._answered
+
     def are_found(self, nodes: Sequence[WorkerView], now: float) -> bool:
         """Return whether sessions may be placed: all nodes have said what they run.
 

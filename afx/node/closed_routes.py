@@ -135,24 +135,28 @@ class ClosedRoutes:
     def renew(self, rules: Iterable[RuleSpec]) -> Sequence[RuleSpec]:
         """Take what these rules judge by, change and do; returns the rules as they are used.
 
-        A rule whose chats or mode have changed stays as it is: its session is restarted, or
-        the rule is added (``added``).
+        One that is not among them is gone, and so are chats that one does not name any more.
+        One that names other chats stays as it is until these are looked up (``added``).
         """
-        given = {(it.id, it.sources, it.destinations, it.mode): it for it in rules}
+        given = {it.id: it for it in rules}
         self._rules = [
-            given.get((it.id, it.sources, it.destinations, it.mode), it) for it in self._rules
+            given[it.id] if _names_no_more(it, given[it.id]) else it
+            for it in self._rules
+            if it.id in given
         ]
         self._compile()
         self.note_known({})
         return self._rules
 
     def added(self, rules: Iterable[RuleSpec]) -> tuple[RuleSpec, ...]:
-        """Return those of some rules that are new here, or name more chats than before."""
+        """Return those of some rules that are new here, or name other chats than before."""
         before = {it.id: it for it in self._rules}
-        return tuple(it for it in rules if it.id not in before or _has_grown(before[it.id], it))
+        return tuple(
+            it for it in rules if it.id not in before or not _names_no_more(before[it.id], it)
+        )
 
     def add(self, rules: Iterable[RuleSpec]) -> None:
-        """Use these rules as well, or instead of those that named fewer chats."""
+        """Use these rules as well, or instead of those that named other chats."""
         self._rules = merged(self._rules, rules)
         self._compile()
 
@@ -272,6 +276,18 @@ class ClosedRoutes:
         ]
 
     @property
+    def rules(self) -> frozenset[int]:
+        """The rules that there are."""
+        return frozenset(it.id for it in self._rules)
+
+    @property
+    def sources(self) -> frozenset[int]:
+        """The known chats that rules name as sources, whether they have routes or not."""
+        return frozenset(
+            self._ids[it] for rule in self._rules for it in rule.sources if it in self._ids
+        )
+
+    @property
     def unreadable(self) -> set[int]:
         """The sources that cannot be read."""
         return set(self._unreadable)
@@ -372,13 +388,10 @@ def merged(rules: Iterable[RuleSpec], others: Iterable[RuleSpec]) -> list[RuleSp
     return [by_id[it] for it in sorted(by_id)]
 
 
-def _has_grown(before: RuleSpec, rule: RuleSpec) -> bool:
-    """Return whether a rule differs from what it was by more, or reordered, chats."""
-    chats = (before.sources, before.destinations)
-    return (
-        before.mode == rule.mode
-        and (rule.sources, rule.destinations) != chats
-        and all(map(set.issubset, map(set, chats), (rule.sources, rule.destinations)))
+def _names_no_more(before: RuleSpec, rule: RuleSpec) -> bool:
+    """Return whether a rule names no chats beyond those that it named."""
+    return set(rule.sources) <= set(before.sources) and set(rule.destinations) <= set(
+        before.destinations
     )
 
 

@@ -29,6 +29,11 @@ class KeptBoxes:
         if box is not None and box.pts:
             self._boxes[chat] = (box, now)
 
+    def forget(self, chats: Iterable[int]) -> None:
+        """Forget some channels: nobody reads them any more."""
+        for chat in chats:
+            self._boxes.pop(chat, None)
+
     def put_back(self, chats: Iterable[int], channels: MutableMapping[int, Box]) -> None:
         """Let a reader go on with those of these channels that were kept."""
         for chat in chats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from afx.node.lane_owner import LaneOwner
 from afx.node.lane_queue import LaneQueue
 from afx.node.lane_sender import BATCH, LaneSender
 from afx.node.outbox import Outbox
+from afx.node.outbox_reader import RULE_GONE
 from afx.node.references import Reference
 from afx.reasons import DeadReason, TroubleReason
 from afx.telegram.boxes import Ticket
@@ -171,8 +172,22 @@ class Lane:
             return True
         if not self._may_park:
             return False
-        left = self._not_before - asyncio.get_running_loop().time()
-        return left > _PARK_SECONDS or len(self._queue) >= _MOST_HELD
+        if len(self._queue) >= _MOST_HELD:
+            return True
+        if not self._not_before:  # nearly always; the loop's time is not cheap
+            return False
+        return self._not_before - asyncio.get_running_loop().time() > _PARK_SECONDS
+
+    def leave_out(self, rules: Collection[int]) -> None:
+        """Settle what has not begun, and is of none of these rules: they are gone.
+
+        What an outbox holds of them is found out when it is read.
+        """
+        if self._outbox or not self._queue:
+            return
+        for delivery, ticket in self._queue.take_out(rules):
+            outcome = RULE_GONE if delivery.op == "send" else KNOWN
+            self._owner.settled(delivery, ticket, outcome)
 
     def _park(self) -> None:
         """Give all that is held to the outbox, unless it is from there.

@@ -9,7 +9,7 @@ something else, its tenth item has come, or none has come for a second.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from math import inf
@@ -185,6 +185,17 @@ class LaneQueue:
             take_edit(it, change)
             return []
         return None
+
+    def take_out(self, rules: Collection[int]) -> list[Entry]:
+        """Take out, and return, what has not begun and is of none of these rules."""
+        kept: list[_Held] = []
+        out: list[_Held] = []
+        for it in self._held:
+            if not it.is_gone:
+                (kept if it.is_begun or it.delivery.rule in rules else out).append(it)
+        if out:
+            self._held, self._count, self._index = deque(kept), len(kept), None
+        return [(it.delivery, it.ticket) for it in out]
 
     def _behind_album(self, item: Delivery) -> int:
         """Return how many deliveries come behind the other items of an item's album."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from afx.forwarding.outputs import is_output
 from afx.forwarding.pipeline import Delivery
@@ -41,6 +42,11 @@ class Lanes(dict[int, Lane]):
     def begun(self) -> list[Delivery]:
         """Return what may have been sent, and is not settled."""
         return [it for lane in self.values() for it in lane.begun()]
+
+    def leave_out(self, rules: Collection[int]) -> None:
+        """Make only what is of these rules, and what has begun: the others are gone."""
+        for lane in self.values():
+            lane.leave_out(rules)
 
     def sends(self, outboxes: Outboxes, rule: int, destination: int) -> int:
         """Return how many messages of a rule are still to be sent to a destination."""

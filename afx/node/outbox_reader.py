@@ -24,6 +24,9 @@ from afx.telegram.facts import TelegramFacts
 from afx.telegram.messages import incoming
 from afx.telegram.sender import Outcome
 
+RULE_GONE = Outcome(
+    "refused", reason="its rule does not forward there any more", dead=DeadReason.RULE_CHANGED
+)
 _GONE = Outcome(
     "refused", reason="it was deleted before it could be sent", dead=DeadReason.MESSAGE_GONE
 )
@@ -216,8 +219,7 @@ def _route(
             return route, None
     rule = incomplete.get(it.rule)
     if rule is None:
-        reason, dead = "its rule does not forward there any more", DeadReason.RULE_CHANGED
-        return bare, Outcome("refused", reason=reason, dead=dead)
+        return bare, RULE_GONE
     return replace(rule.route(destination), mode=it.mode), None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -99,7 +99,7 @@ class RuleWatch:
     ) -> None:
         self._closed = ClosedRoutes(rules)
         self._added: Sequence[RuleSpec] = ()
-        """New rules, and such as name more chats than before, until these are looked up."""
+        """New rules, and such as name other chats than before, until these are looked up."""
         self._client = client
         self._peers = peers
         self._reader = reader
@@ -127,6 +127,7 @@ class RuleWatch:
         closed.note_unknown(self._peers.why_unknown)
         self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
         await self._forwarder.pools.check()
+        await self._learn_own()
         closed.note_unreadable(
             await position(self._client, self._reader, stored, self._peers, closed.routes)
         )
@@ -134,6 +135,15 @@ class RuleWatch:
         self._forwarder.use_routes(closed.in_use)
         self.troubles = closed.troubles()
         self._wait()
+
+    async def _learn_own(self) -> None:
+        """Look up where the session may have sent itself, before its rules got senders."""
+        own = self._forwarder.pools.own
+        for to in sorted({it.destination for it in own.inherited}):
+            try:
+                await self._peers.learn(to, self.known)
+            except ValueError:  # it cannot ask there again
+                own.end([it for it in own.inherited if it.destination == to])
 
     @property
     def known(self) -> set[int]:
@@ -184,14 +194,17 @@ class RuleWatch:
     def renew(self, rules: Sequence[RuleSpec]) -> Sequence[RuleSpec]:
         """Use the filters and transforms of these rules from now on, and tell what is wrong.
 
-        What has been judged already keeps its verdict. New rules, and such as name more chats,
-        are used as soon as their chats are looked up. Returns the rules as they are used then.
+        What has been judged already keeps its verdict. New rules, and such as name other chats,
+        are used as soon as their chats are looked up. What is sent by rules that are gone, and
+        has not begun, is not sent. Returns the rules as they are used then.
         """
-        before = self._closed.leave()
+        before, sources = self._closed.leave(), self._closed.sources
         used = self._closed.renew(rules)
         if self._closed.leave() != before:
             self._due = self._clock.monotonic()
         self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
+        self._forwarder.lanes.leave_out(self._closed.rules)
+        self._leave(sources)
         self._apply()
         if self._closed.unlearned:
             self._due = self._clock.monotonic()
@@ -300,7 +313,11 @@ class RuleWatch:
                 refused |= await begin_at_now(self._client, self._reader, self._peers, others)
             # No update is taken between this and the use of their routes.
             self._kept.put_back((it for it in kept if it not in refused), self._reader.channels)
-            opened = [it for it in wanted if it not in refused]
+            gone = wanted - closed.sources  # no rule names them any more by now
+            for chat in gone:
+                forget_source(self._reader, chat)
+            refused = {it: why for it, why in refused.items() if it not in gone}
+            opened = [it for it in wanted - gone if it not in refused]
             closed.note_unreadable(refused)
             closed.note_readable(opened)
         self._open(opened)
@@ -321,12 +338,26 @@ class RuleWatch:
         if self._added is not added:
             return False  # they have changed meanwhile
         self._added = ()
-        before = set(closed.routes)
+        before, sources = set(closed.routes), closed.sources
         closed.add(added)
         closed.note_known(found)
         closed.note_unreadable(dict.fromkeys(set(closed.routes) - before, "not read yet"))
+        self._leave(sources)
         self._is_unregistered = True
         return True
+
+    def _leave(self, sources: Collection[int]) -> None:
+        """Read no more those of some sources that no rule names any more.
+
+        What is stored of them goes, as at a restart: a rule that names one again later begins
+        at what is posted then.
+        """
+        if gone := sorted(set(sources) - self._closed.sources):
+            self._closed.note_readable(gone)
+            self._kept.forget(gone)
+            for chat in gone:
+                self._owner.forget_fields(forget_source(self._reader, chat))
+            self._owner.progressed()
 
     def _forget_expired(self) -> None:
         """Sources that could not be read for long begin at now, when they can again."""

@@ -4,9 +4,9 @@ A content belongs to the message that it came with first: that one is no duplica
 however often it is replayed. The contents are stored with the cursor, and before what they
 came with is sent: so neither a crash nor a move forwards a second message of the same content.
 
-A rule's contents lie in chunks, the fields ``seen:RULE:NUMBER`` of the session's cursor hash;
-of each rule the last ones are kept. A chunk is base64 of entries of
-fixed width: hash of the content, when it came (Unix seconds), hash of the message.
+A rule's contents lie in chunks, fields ``seen:RULE:NUMBER`` of the session's cursor hash; of each
+rule the last ones are kept. A chunk is base64 of entries of fixed width: hash of the content,
+when it came (Unix seconds), hash of the message.
 """
 
 from __future__ import annotations
@@ -232,8 +232,7 @@ def _came(entry: _Entry) -> int:
 
 
 def _owner_of(chat: int, number: int) -> int:
-    packed = _MESSAGE.pack(chat, number)
-    return int.from_bytes(blake2b(packed, digest_size=4).digest())
+    return int.from_bytes(blake2b(_MESSAGE.pack(chat, number), digest_size=4).digest())
 
 
 def _encode(chunk: Sequence[_Entry]) -> str:

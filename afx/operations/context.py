@@ -70,6 +70,9 @@ class Servers(Protocol):
     def audit_keys(self, *, create: bool = True) -> list[bytes]:
         """Return the keys of the audit log, newest first."""
 
+    def telegram(self, *, sandbox: bool) -> tuple[int, str, Any]:
+        """Return the API's id and hash, and the server of the sandbox, if that is wanted."""
+
     def drop_connection(self) -> None:
         """Close this thread's connection to the database; the next operation opens one."""
 

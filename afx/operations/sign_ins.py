@@ -91,6 +91,18 @@ def replace_login(
     return Requested(row.name, control, note)
 
 
+@operation("session:write", owned=True)
+def check_unused(context: Context, login: str) -> None:
+    """Check that no session has this very login: it must not be live twice.
+
+    Raises ConflictError; a session of another user is not named to a limited actor.
+    """
+    holder = sessions.taken([("", logins.fingerprint(login))])[1]
+    if holder:
+        name = "" if context.actor.owner else f" '{next(iter(holder.values()))}'"
+        raise ConflictError(f"A session{name} has this very login; one login must not run twice.")
+
+
 @operation("session:read", owned=True)
 def of_account(context: Context, account: int) -> list[str]:
     """Return the first names of the sessions of a Telegram account, by its id.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from afx.errors import SandboxError, UnreachableError
+
+if TYPE_CHECKING:
+    from afx.telegram.login import Server
 
 ADDRESS_FILE = "sandbox.json"
 
@@ -68,3 +71,16 @@ def find(home: Path) -> SandboxClient:
             f"No sandbox runs under {home}; start one with 'afx sandbox start'."
         ) from error
     return SandboxClient(address["host"], address["control_port"])
+
+
+def server_of(home: Path) -> Server:
+    """Return the server of the sandbox of a home; raises UnreachableError without one."""
+    from afx.telegram.login import Server
+
+    try:
+        address = json.loads((home / ADDRESS_FILE).read_text())
+        return Server(address["host"], address["port"], address["public_key"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UnreachableError(
+            f"No sandbox runs under {home}; start one with 'afx sandbox start'."
+        ) from error

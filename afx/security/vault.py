@@ -28,6 +28,7 @@ _VERSION = "1"
 _NONCE_BYTES = 12
 _OF_WEBHOOKS = b"afx webhook"
 _OF_PROXIES = b"afx proxy\0"
+_OF_SIGN_INS = b"afx sign-in\0"
 _OF_ORDERS = b"afx order\0"
 _OF_DEVICES = b"afx device\0"
 _OF_HELD = b"afx held\0"
@@ -135,6 +136,15 @@ class Vault:
             "remove this session and import it again."
         )
         return self._opened(sealed, _OF_DEVICES + str(session_id).encode(), "device", changed)
+
+    def seal_sign_in(self, text: str, *, session_id: int) -> str:
+        """Encrypt how far a session's sign-in has come, which a client keeps."""
+        return self._sealed(text, _OF_SIGN_INS + str(session_id).encode())
+
+    def open_sign_in(self, sealed: str, *, session_id: int) -> str:
+        """Decrypt how far a sign-in has come; raises SecretError."""
+        associated = _OF_SIGN_INS + str(session_id).encode()
+        return self._opened(sealed, associated, "sign-in", "It is no sign-in of this session.")
 
     def seal_order(self, text: str, *, session_id: int) -> str:
         """Encrypt what a sender of a pool is to send."""

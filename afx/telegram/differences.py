@@ -14,6 +14,7 @@ from telethon import errors, utils
 from telethon.tl import functions, types
 
 from afx.forwarding.changes import Change
+from afx.telegram import lean_reading
 from afx.telegram.changes import changes_of
 from afx.telegram.client import AccountClient
 from afx.telegram.errors import is_for_people
@@ -83,14 +84,14 @@ async def channel_difference(client: AccountClient, channel: Any, pts: int) -> P
 
     Source: method/updates.getChannelDifference.
     """
-    answer = await client(
-        functions.updates.GetChannelDifferenceRequest(
-            channel=channel,
-            filter=types.ChannelMessagesFilterEmpty(),
-            pts=pts,
-            limit=SLICE,
-        )
+    request = functions.updates.GetChannelDifferenceRequest(
+        channel=channel,
+        filter=types.ChannelMessagesFilterEmpty(),
+        pts=pts,
+        limit=SLICE,
     )
+    request.read_result = lean_reading.read_channel_difference
+    answer = await client(request)
     final = bool(answer.final)
     if isinstance(answer, types.updates.ChannelDifferenceEmpty):
         return Part(0, final)

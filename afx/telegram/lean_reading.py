@@ -9,7 +9,7 @@ pushed is of such channels.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from struct import Struct
@@ -18,7 +18,7 @@ from typing import Any
 from telethon.extensions import BinaryReader
 from telethon.tl import types
 
-from afx.telegram.message_reading import MESSAGE, read_update
+from afx.telegram.message_reading import MESSAGE, read_message, read_update
 
 _CONSTRUCTOR = Struct("<I")
 _VECTOR = Struct("<Ii")
@@ -36,6 +36,9 @@ _FROM, _BOOSTS, _RANK = 1 << 8, 1 << 29, 1 << 12
 """Flags of a message for what stands between its id and its chat; the last is of ``flags2``."""
 _PEER = Struct("<Iq")
 _CHANNEL = types.PeerChannel.CONSTRUCTOR_ID
+_DIFFERENCE = Struct("<IIi")
+"""Constructor, flags and position of a channel's difference."""
+_FINAL, _TIMEOUT = 1 << 0, 1 << 1
 _MOST_PASSED = 64
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -103,8 +106,41 @@ def read_object(reader: BinaryReader) -> Any:
     return reader.tgread_object()
 
 
-def _read_vector(reader: BinaryReader) -> list[Any]:
-    """Return the updates of a vector."""
+def read_channel_difference(reader: BinaryReader) -> Any:
+    """Return the answer to ``updates.getChannelDifference``; nothing of it is left out.
+
+    The layout of ``updates.channelDifference#2064674e`` is that of
+    core.telegram.org/constructor/updates.channelDifference.
+    """
+    start = reader.position
+    try:
+        return _channel_difference(reader)
+    except Exception:
+        reader.position = start
+        return reader.tgread_object()  # which says what is wrong, if it is
+
+
+def _channel_difference(reader: BinaryReader) -> Any:
+    kind, flags, pts = _DIFFERENCE.unpack_from(reader.stream, reader.position)
+    if kind != types.updates.ChannelDifference.CONSTRUCTOR_ID:
+        return reader.tgread_object()
+    reader.position += _DIFFERENCE.size
+    timeout = reader.read_int() if flags & _TIMEOUT else None
+    return types.updates.ChannelDifference(
+        pts=pts,
+        new_messages=_read_vector(reader, read_message),
+        other_updates=_read_vector(reader),
+        chats=reader.tgread_vector(),
+        users=reader.tgread_vector(),
+        final=bool(flags & _FINAL),
+        timeout=timeout,
+    )
+
+
+def _read_vector(
+    reader: BinaryReader, read_one: Callable[[BinaryReader], Any] = read_update
+) -> list[Any]:
+    """Return the updates, or others, of a vector."""
     stream, at = reader.stream, reader.position
     if len(stream) < at + _VECTOR.size:
         return list(reader.tgread_vector())  # which says what is wrong
@@ -112,4 +148,4 @@ def _read_vector(reader: BinaryReader) -> list[Any]:
     if constructor != _A_VECTOR:
         return list(reader.tgread_vector())
     reader.position = at + _VECTOR.size
-    return [read_update(reader) for _ in range(count)]
+    return [read_one(reader) for _ in range(count)]

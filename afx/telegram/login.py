@@ -75,10 +75,10 @@ async def sign_in(
     session = StringSession()
     if device is not None and device.api_id:
         api_id, api_hash = device.api_id, device.api_hash
-    client = _client(session, api_id, api_hash, server, proxy, device)
+    client = client_for(session, api_id, api_hash, server, proxy, device)
     try:
-        await _connect(client, proxy)
-        with _refusals():
+        await connect(client, proxy)
+        with refusals():
             if bot:
                 await _as_bot(client, ask)
             elif show_qr:
@@ -86,7 +86,7 @@ async def sign_in(
             else:
                 await _by_phone(client, ask, phone)
             me = await client.get_me()
-        return Signed(str(session.save()), _account_name(me), int(me.id), bool(me.bot))
+        return Signed(str(session.save()), account_name(me), int(me.id), bool(me.bot))
     finally:
         await client.disconnect()
 
@@ -103,10 +103,10 @@ async def sign_out(
 
     Raises UnreachableError when Telegram does not answer, or does not do it.
     """
-    client = _client(StringSession(text), api_id, api_hash, server, proxy)
+    client = client_for(StringSession(text), api_id, api_hash, server, proxy)
     try:
         async with asyncio.timeout(_SIGN_OUT_SECONDS):
-            await _connect(client, proxy)
+            await connect(client, proxy)
             await client(functions.auth.LogOutRequest())
     except (errors.RPCError, OSError) as error:
         raise UnreachableError(
@@ -116,7 +116,7 @@ async def sign_out(
         await client.disconnect()
 
 
-def _client(
+def client_for(
     session: StringSession,
     api_id: int,
     api_hash: str,
@@ -124,6 +124,7 @@ def _client(
     proxy: Proxy | None,
     device: Device | None = None,
 ) -> Any:
+    """Return a client of a session, which connects through ``proxy`` alone, if there is one."""
     if server:
         from telethon.crypto import rsa
 
@@ -160,7 +161,8 @@ def _introduction(device: Device) -> dict[str, str]:
     }
 
 
-async def _connect(client: Any, proxy: Proxy | None) -> None:
+async def connect(client: Any, proxy: Proxy | None) -> None:
+    """Connect a client; raises UnreachableError."""
     try:
         await client.connect()
     except (OSError, TimeoutError) as error:
@@ -236,7 +238,7 @@ async def _second_step(client: Any, ask: Ask) -> None:
 
 
 @contextlib.contextmanager
-def _refusals() -> Any:
+def refusals() -> Any:
     """Turn what Telegram refuses into sentences."""
     try:
         yield
@@ -262,6 +264,7 @@ def _refusals() -> Any:
         raise UnreachableError("The connection to Telegram broke; try again.") from error
 
 
-def _account_name(me: Any) -> str:
+def account_name(me: Any) -> str:
+    """Return an account as people know it."""
     name = f"@{me.username}" if me.username else utils.get_display_name(me)
     return f"{name} (id {me.id})"

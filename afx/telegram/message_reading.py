@@ -8,6 +8,7 @@ should, is left to Telethon's reader: also to say what is wrong with it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from struct import Struct
@@ -17,8 +18,9 @@ from typing import Any
 from telethon.extensions import BinaryReader
 from telethon.tl import types
 
-_HEAD = Struct("<IIIIi")
-"""An update's constructor, its message's one, two integers of flags, and the message's id."""
+_CONSTRUCTOR = Struct("<I")
+_HEAD = Struct("<IIIi")
+"""A message's constructor, two integers of flags, and its id."""
 _PEER = Struct("<Iq")
 _DATE = Struct("<i")
 _COUNTS = Struct("<ii")
@@ -95,9 +97,18 @@ class _OtherwiseError(Exception):
 
 def read_update(reader: BinaryReader) -> Any:
     """Return the update that comes next; raises what Telethon's reader raises."""
+    return _read(reader, _update)
+
+
+def read_message(reader: BinaryReader) -> Any:
+    """Return the message that comes next; raises what Telethon's reader raises."""
+    return _read(reader, _message)
+
+
+def _read(reader: BinaryReader, read: Callable[[BinaryReader], Any]) -> Any:
     start = reader.position
     try:
-        found = _update(reader)
+        found = read(reader)
     except Exception:
         found = None  # Telethon's reader says what is wrong, if it is
     if found is None:
@@ -108,13 +119,27 @@ def read_update(reader: BinaryReader) -> Any:
 
 def _update(reader: BinaryReader) -> Any:
     stream, at = reader.stream, reader.position
-    update, kind, flags, flags2, number = _HEAD.unpack_from(stream, at)
+    [update] = _CONSTRUCTOR.unpack_from(stream, at)
     if update == _MESSAGE_ID:
         _, number, random_id = _ID.unpack_from(stream, at)
         reader.position = at + _ID.size
         return types.UpdateMessageID(number, random_id)
     about = _ABOUT_MESSAGES.get(update)
-    if about is None or kind != MESSAGE or flags2 or flags & _UNKNOWN:
+    if about is None:
+        return None
+    reader.position = at + _CONSTRUCTOR.size
+    message = _message(reader)
+    if message is None:
+        return None
+    pts, count = _COUNTS.unpack_from(stream, reader.position)
+    reader.position += _COUNTS.size
+    return about(message, pts, count)
+
+
+def _message(reader: BinaryReader) -> Any:
+    stream, at = reader.stream, reader.position
+    kind, flags, flags2, number = _HEAD.unpack_from(stream, at)
+    if kind != MESSAGE or flags2 or flags & _UNKNOWN:
         return None
     fields = _template(flags & _SWITCHED).copy()
     fields["id"] = number
@@ -141,13 +166,10 @@ def _update(reader: BinaryReader) -> Any:
         at = reader.position
     fields["date"] = _EPOCH + timedelta(seconds=_DATE.unpack_from(stream, at)[0])
     fields["message"], at = _text(stream, at + _DATE.size)
-    if flags & _BEHIND_TEXT:
-        at = _read_rest(reader, at, flags, fields)
-    pts, count = _COUNTS.unpack_from(stream, at)
-    reader.position = at + _COUNTS.size
+    reader.position = _read_rest(reader, at, flags, fields) if flags & _BEHIND_TEXT else at
     message = types.Message.__new__(types.Message)
     message.__dict__ = fields
-    return about(message, pts, count)
+    return message
 
 
 def _read_rest(reader: BinaryReader, at: int, flags: int, fields: dict[str, Any]) -> int:

@@ -23,7 +23,7 @@ from telethon.network.mtprotostate import (
     MSG_TOO_OLD_DELTA,
     MTProtoState,
 )
-from telethon.tl import types
+from telethon.tl import functions, types
 from telethon.tl.core import GzipPacked, MessageContainer
 
 from afx.telegram.lazy import quiet
@@ -37,7 +37,10 @@ _INNER_HEAD = struct.Struct("<qii")
 """The same of a message in a container: id, sequence number and length."""
 _ZIPPED = _CONSTRUCTOR.pack(GzipPacked.CONSTRUCTOR_ID)
 _CONTAINER = _CONSTRUCTOR.pack(MessageContainer.CONSTRUCTOR_ID)
-_NOT_ZIPPED = 100 * 1024
+_AFTER = struct.Struct("<Iq")
+"""An ``invokeAfterMsg``, as far as its query (core.telegram.org/method/invokeAfterMsg)."""
+_ZIPPED_FROM, _NOT_ZIPPED = 500, 100 * 1024
+"""Bytes of a message between which Telethon zips it, if that makes it shorter."""
 _ENCRYPTED_AT = 24
 _BLOCK = 16
 _CORRECTIONS = frozenset(
@@ -93,11 +96,13 @@ class State(MTProtoState):  # type: ignore[misc]
         self, buffer: Any, data: bytes, content_related: bool, *, after_id: int | None = None
     ) -> Any:
         """Write a message, zipped as Telethon does: a part of a file would only take time."""
-        if after_id is not None or len(data) < _NOT_ZIPPED:
+        if _ZIPPED_FROM < len(data) < _NOT_ZIPPED or (after_id and len(data) > _ZIPPED_FROM):
             return super().write_data_as_message(buffer, data, content_related, after_id=after_id)
         message_id = self._get_new_msg_id()
-        buffer.write(_INNER_HEAD.pack(message_id, self._get_seq_no(content_related), len(data)))
-        buffer.write(data)
+        sequence = self._get_seq_no(content_related)
+        if after_id is not None:
+            data = _AFTER.pack(functions.InvokeAfterMsgRequest.CONSTRUCTOR_ID, after_id) + data
+        buffer.write(_INNER_HEAD.pack(message_id, sequence, len(data)) + data)
         return message_id
 
     def opened(self, packet: bytes) -> tuple[int, bytes]:

@@ -13,9 +13,10 @@ from telethon.tl.core import MessageContainer, TLMessage
 
 from afx.telegram.lazy import quiet
 
-_TOGETHER = 12
-"""Messages in one packet: while the server executes the first ones of a batch, the next ones are
-encrypted, and its answers to the first are read while it executes the last ones."""
+_TOGETHER = 13
+"""Messages in one packet, so that a lane's batch of 50 takes four of them: while the server
+executes the first ones of a batch, the next ones are encrypted, and its answers to the first are
+read while it executes the last ones."""
 _MOST_BYTES = MessageContainer.MAXIMUM_SIZE - TLMessage.SIZE_OVERHEAD
 
 

@@ -29,6 +29,7 @@ _FROZEN_SECONDS = 3_600.0
 """Telegram tells until when only in help.getAppConfig, and an appeal may end it before."""
 _SAME_CALL = timedelta(seconds=2)
 """A message that is older than its answer by more was made by an earlier call."""
+_LISTS = (types.Updates, types.UpdatesCombined)
 _NOT_EXECUTED = frozenset({"MSG_WAIT_FAILED", "MSG_WAIT_TIMEOUT"})
 """The request before it failed, or took too long (api/invoking)."""
 SKIPPED = "SKIPPED"
@@ -188,14 +189,11 @@ def _older_than_answer(answer: Any) -> set[int]:
 
     Both dates are those of Telegram's clock.
     """
-    if not isinstance(answer, types.Updates | types.UpdatesCombined):
+    if not isinstance(answer, _LISTS):
         return set()
+    earliest = answer.date - _SAME_CALL
     messages = (getattr(it, "message", None) for it in answer.updates)
-    return {
-        it.id
-        for it in messages
-        if isinstance(it, types.Message) and answer.date - it.date > _SAME_CALL
-    }
+    return {it.id for it in messages if isinstance(it, types.Message) and it.date < earliest}
 
 
 def copy_ids(answer: Any) -> dict[int, int]:

@@ -23,7 +23,6 @@ from models.tables import Rule, Session, User
 _PART = 500
 _ORDERS = {"id": Column(Rule.id)}
 _WITHOUT_RESTART = {"filter", "transform", "sync", "options"}
-_ADDING = {*_WITHOUT_RESTART, "sources", "destinations", "enabled"}
 _prepared = Prepared()
 
 
@@ -181,9 +180,8 @@ def change(
 ) -> bool:
     """Change the given fields of a rule; returns False when nothing differs.
 
-    A running session is restarted, and tells anew whether the rule works; a change of
-    ``filter``, ``transform``, ``sync`` and ``options`` alone reaches it without a restart, and so
-    do more chats, and a rule that is enabled. Raises UsageError for an unknown mode.
+    It reaches a running session without a restart, which tells anew whether the rule works; one
+    whose last rule is disabled is restarted. Raises UsageError for an unknown mode.
     """
     wanted = {
         "sources": sources,
@@ -201,17 +199,17 @@ def change(
     if mode is not None:
         _check_mode(mode)
     with transaction():
+        is_enabled = bool(fields.get("enabled", rule.enabled))
         if fields.keys() <= _WITHOUT_RESTART:
             Session.update(content=Session.content + 1).where(
                 Session.id == rule.session_id
             ).execute()
+        elif is_enabled or _has_others(rule):
+            _renew_or_revise([rule.session_id])
         else:
-            if _only_adds(rule, fields):
-                _renew_or_revise([rule.session_id])
-            else:
-                _revise([rule.session_id])
-            if fields.get("enabled", rule.enabled):
-                hibernation.wake_for_rules([rule.session_id])
+            _revise([rule.session_id])
+        if is_enabled and not fields.keys() <= _WITHOUT_RESTART:
+            hibernation.wake_for_rules([rule.session_id])
         Rule.update(**fields, trouble="").where(Rule.id == rule.id).execute()
         after = options if options is not None else rule.options
         names = {*rule.options.get("senders", ()), *after.get("senders", ())}
@@ -220,9 +218,12 @@ def change(
 
 
 def remove(rule: Rule) -> None:
-    """Remove a rule; a running session is restarted."""
+    """Remove a rule; a running session is told of it, and restarted if it was its last one."""
     with transaction():
-        _revise([rule.session_id])
+        if _has_others(rule):
+            _renew_or_revise([rule.session_id])
+        else:
+            _revise([rule.session_id])
         rule.delete_instance()
         senders.renew(rule.session_id, rule.options.get("senders", ()))
 
@@ -279,10 +280,12 @@ def with_digests(owner: str = "", rule: int | None = None, session: str = "") ->
     rows = execute(
         "SELECT r.id, s.id, s.name, r.name, r.options FROM rules AS r"
         " JOIN sessions AS s ON s.id = r.session_id JOIN users AS u ON u.id = s.user_id"
-        f" WHERE r.options LIKE ?{limits} ORDER BY s.name, r.name",
+        f" WHERE r.options LIKE ?{limits}",
         *values,
     ).fetchall()
-    return [it[:4] for it in rows if json.loads(it[4]).get("digest")]
+    found = [it[:4] for it in rows if json.loads(it[4]).get("digest")]
+    # Few rules have any: asked for this order, SQLite looks up the rules of each session.
+    return sorted(found, key=lambda it: (it[2], it[3]))
 
 
 def _described() -> Any:
@@ -357,21 +360,19 @@ def _check_mode(mode: str) -> None:
         raise UsageError(f"There is no mode '{printable(mode)}'; use copy or forward.")
 
 
-def _only_adds(rule: Rule, fields: dict[str, Any]) -> bool:
-    """Return whether a change takes nothing away of what a session does, nor another way of it."""
-    if not fields.get("enabled", rule.enabled):
-        return not rule.enabled
-    chats = {it: fields[it] for it in ("sources", "destinations") if it in fields}
-    return fields.keys() <= _ADDING and (
-        not rule.enabled or all(set(getattr(rule, it)) <= set(new) for it, new in chats.items())
+def _has_others(rule: Rule) -> bool:
+    """Return whether the session of a rule has other rules that are enabled."""
+    query = Rule.select().where(
+        (Rule.session == rule.session_id) & (Rule.id != rule.id) & Rule.enabled
     )
+    return bool(query.exists())
 
 
 def _renew_or_revise(ids: Iterable[int]) -> None:
-    """Let sessions take rules that have come.
+    """Let sessions take what has changed of their rules, before it is stored.
 
-    One that runs for as long as it should, and has rules, is told of them. Any other one gets
-    a new revision: it is not left to sleep before it has run with them.
+    One that runs for as long as it should, and has rules, is told of it. Any other one gets
+    a new revision: it is not left to sleep before it has run with rules that have come.
     """
     session_ids = set(ids)
     told: set[int] = set()

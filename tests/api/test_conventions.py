@@ -325,3 +325,28 @@ def test_a_users_share_and_limit_are_changed_with_its_tier_or_alone(api: TestedA
     for wrong in ({}, {"task_share": 0}, {"task_share": 101}, {"task_limit": -1}, {"tier": "x"}):
         answer = api.send("PATCH", path, json=wrong, headers=any_version)
         assert answer.status_code == 422, answer.text
+
+
+@pytest.mark.parametrize("twice", ["dry_run=true&dry_run=false", "reason=a&reason=b"])
+def test_what_a_change_says_twice_is_refused(api: TestedApi, twice: str) -> None:
+    answer = api.post(f"/api/v1/users?{twice}", json={"name": "twice"})
+    assert answer.status_code == 422 and "given twice" in answer.json()["detail"]
+    assert api.get("/api/v1/users/twice").status_code == 404
+
+
+def test_any_version_that_a_client_has_is_the_one_there_is(api: TestedApi) -> None:
+    answer = api.get("/api/v1/users/alice", headers={"if-none-match": "*"})
+    assert answer.status_code == 304 and not answer.content
+
+
+def test_a_path_with_a_slash_too_many_leads_nowhere(api: TestedApi) -> None:
+    answer = api.get("/api/v1/users/", headers={"host": "evil.example"})
+    assert answer.status_code == 404 and "location" not in answer.headers
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_repetition_is_no_second_line_of_the_log(api: TestedApi) -> None:
+    with capture_logs() as logged:
+        for _ in range(2):
+            api.post("/api/v1/users", json={"name": "logged"}, headers={"idempotency-key": "l"})
+    assert len([it for it in logged if it["event"] == "changed"]) == 1

@@ -24,6 +24,9 @@ BODIES: dict[str, Any] = {
     "change_session": {"requires": {"region": "eu"}},
     "move_session": {"node": "w1"},
     "change_sessions": {"verb": "pause", "sessions": ["2"]},
+    "give_login": {"login": "1abc", "set_account": True},
+    "begin_sign_in": {"phone": "+15551234567", "set_account": True},
+    "answer_sign_in": {"sign_in": "v1.a.b", "code": "12345"},
     "add_rule": {"session": "b-1", "sources": ["@aaaa"], "destinations": ["@bbbb"]},
     "change_rule": {"enabled": False},
     "plan_rules": {"text": "rules: []"},
@@ -54,6 +57,8 @@ ALSO = {"retry_dead_letters": ("task:write",), "approve_held_messages": ("task:w
 UNMET = {
     # With the scope these are refused for what they are about, not for who asks.
     "add_session": 422,
+    "give_login": 422,
+    "answer_sign_in": 422,
     "remove_user": 409,
     "accept_audit": 422,
     "retry_task": 409,

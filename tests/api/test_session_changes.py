@@ -247,9 +247,3 @@ def test_a_dry_run_with_a_key_stores_nothing(api: TestedApi) -> None:
     assert len(dry.json()["items"]) == COUNT and not paused(names)
     assert api.get(PATH).json() == before
     assert len(change(api, "dry", "s-4").json()["items"]) == COUNT and paused(names) == names
-
-
-def test_a_change_of_no_session_is_done(api: TestedApi) -> None:
-    add("empty", 0)
-    found = change(api, "empty").json()
-    assert (found["state"], found["count"], found["items"]) == ("done", 0, [])

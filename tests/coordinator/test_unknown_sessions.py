@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from support.term_harness import IDLE, TermHarness, add, placed, running
 
-from afx.cluster import keys
+from afx.cluster import keys, quarantine, report_stream
+from afx.cluster.reports import DeadLettered
 from afx.errors import FencedError
-from models.storage import assignments, sessions
+from afx.reasons import DeadReason
+from models.storage import assignments, dead_letters, rules, sessions
 from models.tables import ClusterState, SessionAssignment
 
 
@@ -150,18 +152,33 @@ def test_an_inventory_does_not_stop_a_known_session(harness: TermHarness) -> Non
 def test_epochs_that_both_stores_have_lost_are_not_given_out_again(harness: TermHarness) -> None:
     harness.add_node("w1")
     [session] = add("alice", 1)
+    rule = rules.create(sessions.find(str(session)), ["@a_source"], ["@the_copies"])
     harness.until(lambda: running() == {session})
     [before] = assignments.active()
     SessionAssignment.delete().execute()
     ClusterState.update(generation=0, term=0, commits=0).execute()
     harness.redis.flushall()
     harness.add_node("w1")
+    dead = DeadLettered(
+        node="w1",
+        incarnation=harness.nodes["w1"].incarnation,
+        session_id=session,
+        epoch=before.epoch,
+        rule_id=rule.id,
+        source=-5,
+        destination=-6,
+        message_ids=(1,),
+        reason=next(iter(DeadReason)),
+    )
+    report_stream.publish(harness.redis, [dead])  # before the proof
     harness.change_leader()
     with pytest.raises(FencedError):
         for _ in range(10):
             harness.tick()
     harness.change_leader()
     harness.until(lambda: running() == {session})
+    assert dead_letters.count(rule.id) == 1
+    assert quarantine.refused_count(harness.redis) == 0
     [after] = assignments.active()
     assert after.epoch > before.epoch
     assert not harness.ran_twice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_a_change_of_a_filter_alone_restarts_nothing(ids: list[int]) -> None:
     sessions.renew_all()
     assert sessions.renewing(10) == {ids[0]: 4}
     assert rules.change(rules.find("s0/r"), filter={}, enabled=False)
-    assert sessions.find("s0").revision == before + 1
+    assert sessions.find("s0").revision == before + 1, "it was the last one"
 
 
 def test_the_edges_of_enabled_rules_are_those_of_the_owner(ids: list[int]) -> None:
@@ -105,23 +106,37 @@ def told(name: str) -> tuple[int, int]:
     return session.revision, session.content
 
 
-def test_more_rules_and_more_chats_restart_no_session_that_runs(ids: list[int]) -> None:
+def test_what_comes_and_goes_of_rules_restarts_no_session_that_runs(ids: list[int]) -> None:
     revision, content = told("s0")
     rule = rules.create(sessions.find("s0"), ["-5"], ["-6"], name="new")
     assert told("s0") == (revision, content + 1)
     assert rules.change(rule, sources=["-7", "-5"], destinations=["-6", "-8"], sync=["edits"])
     assert told("s0") == (revision, content + 2)
-    rules.change(rules.find("s0/new"), enabled=False)
-    assert told("s0") == (revision + 1, content + 2)
-    rules.change(rules.find("s0/new"), sources=["-9"])
-    assert told("s0") == (revision + 1, content + 3), "it does nothing, before and after"
-    rules.change(rules.find("s0/new"), enabled=True, sources=["-1"], destinations=["-2"])
-    assert told("s0") == (revision + 1, content + 4)
-    for number, change in enumerate(({"sources": ["-7"]}, {"mode": "forward"}), 2):
-        rules.change(rules.find("s0/new"), **change)  # type: ignore[arg-type]
-        assert told("s0") == (revision + number, content + 4)
+    changes: list[dict[str, Any]] = [
+        {"enabled": False},
+        {"sources": ["-9"]},
+        {"enabled": True, "sources": ["-1"], "destinations": ["-2"]},
+        {"sources": ["-7"]},
+        {"mode": "forward"},
+    ]
+    for number, change in enumerate(changes, 3):
+        assert rules.change(rules.find("s0/new"), **change)
+        assert told("s0") == (revision, content + number)
     rules.remove(rules.find("s0/new"))
-    assert told("s0") == (revision + 4, content + 4)
+    assert told("s0") == (revision, content + 8)
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_session_restarts_without_its_last_rule(ids: list[int], is_removed: bool) -> None:
+    rule = rules.create(sessions.find("s0"), ["-5"], ["-6"], name="off", enabled=False)
+    revision, content = told("s0")
+    if is_removed:
+        rules.remove(rules.find("s0/r"))
+    else:
+        rules.change(rules.find("s0/r"), enabled=False)
+    assert told("s0") == (revision + 1, content)
+    assert rules.change(rule, enabled=True)
+    assert told("s0") == (revision + 2, content)
 
 
 @pytest.mark.parametrize("state", ["no rule", "paused", "hibernated", "awake for a short time"])

@@ -16,7 +16,7 @@ from afx.node import rule_watch
 from afx.node.chat_watch import ChatWatch
 from afx.node.pools import Pools
 from afx.node.session import HostedSession
-from afx.reasons import TroubleReason
+from afx.reasons import DeadReason, TroubleReason
 from afx.sandbox.telegram.peers import Channel
 
 
@@ -84,18 +84,107 @@ def test_a_rule_that_names_more_chats_reads_the_new_ones_and_loses_nothing_of_th
     run_scenario(scenario)
 
 
-def test_what_a_rule_no_longer_does_stays_until_its_session_restarts() -> None:
+def test_what_a_rule_no_longer_does_ends_in_the_running_session() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        other = sandbox.channel(posters=(account,))
+        second = sandbox.channel(account)
+        chats = ((source, second), (to, other), "copy")
+        session = harness.session(account, chats, (source, other, "forward"))
+        await session.start()
+        connections = set(sandbox.server.connections)
+        one, two = session.spec.rules
+        say(sandbox, source, "1")
+        await until(lambda: texts(to) == ["1"] and texts(other) == ["1", "1"])
+        fewer = replace(one, sources=one.sources[:1], destinations=one.destinations[1:])
+        session.renew([replace(fewer, filter={"contains": ["2", "3"]})])
+        assert [it.id for it in session.spec.rules] == [1], "tasks see it at once"
+        assert second.id not in session.reader.channels
+        say(sandbox, second, "2 that nobody reads")
+        say(sandbox, source, "2", "no")
+        await until(lambda: texts(other) == ["1", "1", "2"])
+        session.renew([replace(fewer, mode="forward"), two])
+        await used(session)
+        say(sandbox, source, "3")
+        await until(lambda: texts(other)[3:] == ["3", "3"])
+        assert all(it.forwarded for it in list(other.box.messages.values())[-2:])
+        assert texts(to) == ["1"] and set(sandbox.server.connections) == connections
+        fields = harness.commit(session)
+        assert fields.keys() >= {f"channel:{source.id}", f"last:{source.marked}"}
+        assert not {f"channel:{second.id}", f"last:{second.marked}"} & fields.keys()
+        # What names it again begins at what is posted then.
+        session.renew([one])
+        await used(session)
+        say(sandbox, second, "4")
+        await until(lambda: texts(to) == ["1", "4"])
+        await session.stop()
+        assert not harness.dead and not harness.troubles
+
+    run_scenario(scenario)
+
+
+def test_a_rule_that_names_other_chats_goes_over_to_them_and_loses_nothing() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
         other = sandbox.channel(posters=(account,))
         session = harness.session(account, (source, to, "copy"))
         await session.start()
         [rule] = session.spec.rules
+        sandbox.server.faults.delay_seconds = 0.02
         session.renew([replace(rule, destinations=(str(other.marked),))])
-        session.renew([])
-        say(sandbox, source, "1")
-        await until(lambda: texts(to) == ["1"])
-        assert not texts(other)
+        say(sandbox, source, "1", "2")
+        await used(session)
+        say(sandbox, source, "3")
+        await until(lambda: texts(other)[-1:] == ["3"])
+        assert sorted(texts(to) + texts(other)) == ["1", "2", "3"]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_what_waits_of_a_rule_that_is_removed_is_not_sent_and_is_a_dead_letter() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        second = sandbox.channel(account)
+        session = harness.session(account, (source, to, "copy"), (second, to, "copy"))
+        await session.start()
+        session.pause()
+        say(sandbox, source, "1", "2")
+        say(sandbox, second, "kept")
+        lanes = session.forwarder.lanes
+        await until(lambda: to.marked in lanes and len(lanes[to.marked]._queue) == 3)
+        session.renew([it for it in session.spec.rules if it.id == 2])
+        session.resume()
+        await until(lambda: texts(to) == ["kept"])
+        await session.stop()
+        harness.commit(session)
+        assert sorted((it.reason, it.messages) for it in harness.dead) == [
+            (DeadReason.RULE_CHANGED, (1, 2))
+        ]
+
+    run_scenario(scenario)
+
+
+def test_a_chat_that_goes_while_it_is_looked_up_is_not_read() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        fresh, next_one = sandbox.channel(account), sandbox.channel(account)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        [rule] = session.spec.rules
+        sandbox.server.faults.delay_seconds = 0.05
+        session.renew([rule, rule_of(2, fresh, to)])
+        await until(lambda: fresh.marked in session._rules._closed.sources)
+        session.renew([rule, rule_of(3, next_one, to)])
+        sandbox.server.faults.delay_seconds = 0.0
+        await until(lambda: next_one.id in session.reader.channels)
+        await used(session)
+        assert fresh.id not in session.reader.channels
+        say(sandbox, fresh, "no")
+        say(sandbox, next_one, "1")
+        say(sandbox, source, "2")
+        await until(lambda: sorted(texts(to)) == ["1", "2"])
+        assert not session.rule_troubles
         await session.stop()
 
     run_scenario(scenario)

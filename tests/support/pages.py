@@ -123,7 +123,7 @@ def follow(page: Any, path: str) -> None:
 
 def serious(page: Any, options: dict[str, Any]) -> list[Any]:
     """Return what axe finds that is serious, once the colours of the theme are there."""
-    from axe_playwright_python.sync_playwright import Axe
+    from axe_playwright_python.base import AXE_SCRIPT
 
     page.evaluate(
         "new Promise(requestAnimationFrame)"
@@ -131,12 +131,17 @@ def serious(page: Any, options: dict[str, Any]) -> list[Any]:
         ".filter(it => it instanceof CSSTransition).map(it => it.finished)))"
         ".then(() => true)"
     )
-    found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response
-    return [
-        (it["id"], [node["html"][:150] for node in it["nodes"][:3]])
-        for it in found["violations"]
-        if it["impact"] in ("serious", "critical")
-    ]
+    if not page.evaluate("Boolean(window.axe)"):  # half a megabyte: once for a document
+        page.evaluate(AXE_SCRIPT)
+    found = page.evaluate(_AXE, {"resultTypes": ["violations"], **options})
+    return [(it["id"], it["nodes"]) for it in found]
+
+
+_AXE = """
+options => axe.run(options).then(({violations}) => violations
+  .filter(it => ["serious", "critical"].includes(it.impact))
+  .map(it => ({id: it.id, nodes: it.nodes.slice(0, 3).map(node => node.html.slice(0, 150))})))
+"""
 
 
 SHIFTS = """

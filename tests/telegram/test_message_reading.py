@@ -12,7 +12,7 @@ from telethon import utils
 from telethon.extensions import BinaryReader
 from telethon.tl import types
 
-from afx.telegram.lean_reading import read
+from afx.telegram.lean_reading import read, read_channel_difference
 from afx.telegram.message_reading import MESSAGE, read_update
 from afx.telegram.messages import marked_id
 
@@ -207,3 +207,41 @@ def test_a_vector_that_counts_wrongly_is_refused_as_telethon_refuses_it(count: i
 )
 def test_a_peer_has_the_marked_id_that_telethon_gives_it(peer: Any) -> None:
     assert marked_id(peer) == utils.get_peer_id(peer)
+
+
+def test_a_channels_difference_is_as_telethon_reads_it_whatever_its_bytes_are() -> None:
+    rng = random.Random("differences")
+    channel = types.Channel(7, "title", types.ChatPhotoEmpty(), DATE, access_hash=1, usernames=[])
+    for _ in range(60):
+        new = [random_message(rng, 0.05) for _ in range(rng.randrange(4))]
+        others = [types.UpdateMessageID(1, 2), types.UpdateDeleteChannelMessages(7, [1], 5, 1)]
+        answer = types.updates.ChannelDifference(
+            *(9, new, others[: rng.randrange(3)], [channel], []),
+            final=rng.random() < 0.5,
+            timeout=rng.choice([None, 30]),
+        )
+        body = bytes(answer)
+        changed = bytearray(body)
+        changed[rng.randrange(min(len(body), 60))] = rng.randrange(256)
+        for it in (body, body[: rng.randrange(len(body))], bytes(changed)):
+            assert _outcome(BinaryReader(it), read_channel_difference) == as_telethon(it)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        types.updates.ChannelDifferenceEmpty(7, final=True, timeout=3),
+        types.updates.ChannelDifferenceTooLong(
+            types.Dialog(
+                types.PeerChannel(7), 1, 1, 1, 0, 0, 0, 0, types.PeerNotifySettings(), pts=9
+            ),
+            [],
+            [],
+            [],
+        ),
+    ],
+    ids=lambda it: type(it).__name__,
+)
+def test_other_answers_about_a_channel_are_left_to_telethon(answer: Any) -> None:
+    body = bytes(answer)
+    assert _outcome(BinaryReader(body), read_channel_difference) == as_telethon(body)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from afx.devices import Device
 from afx.telegram.client import AccountClient, Pings
 from afx.telegram.lazy import LOGGERS
 from afx.telegram.mtproto import Sender
+from afx.telegram.mtproto_state import State
 from afx.telegram.session import StoredSession
 from afx.telegram.transport import guarded_connection
 
@@ -99,3 +103,21 @@ def test_a_client_without_a_key_agrees_upon_one_and_makes_requests_with_it() -> 
         assert asyncio.all_tasks() == {asyncio.current_task()}, "an idle client has no task"
 
     run_scenario(scenario)
+
+
+@pytest.mark.parametrize("size", [0, 4, 60, 496, 500, 504, 512, 516, 4096])
+@pytest.mark.parametrize("after", [None, 5 << 32])
+@pytest.mark.parametrize("is_content", [True, False])
+def test_a_message_is_written_as_telethon_writes_it(
+    monkeypatch: pytest.MonkeyPatch, size: int, after: int | None, is_content: bool
+) -> None:
+    monkeypatch.setattr(gzip, "compress", partial(gzip.compress, mtime=0))
+    monkeypatch.setattr(MTProtoState, "_get_new_msg_id", lambda _: 7 << 32)
+    data = bytes(it % 7 for it in range(size))
+    written = []
+    for kind in (MTProtoState.write_data_as_message, State.write_data_as_message):
+        state, buffer = State(KEY), io.BytesIO()
+        for _ in range(2):
+            kind(state, buffer, data, is_content, after_id=after)
+        written.append(buffer.getvalue())
+    assert written[0] == written[1]

@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from afx.errors import printable
 
+_UNTOLD = ("kind", "at", "incarnation")
 _SHAPES = ((1024**4, "TiB"), (1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
 
@@ -70,6 +71,6 @@ def event_text(event: Mapping[str, Any]) -> str:
     parts = (
         f"{str(name).replace('_', ' ')} {it}"
         for name, it in event.items()
-        if name not in ("kind", "at") and not isinstance(it, Mapping | list)
+        if name not in _UNTOLD and not isinstance(it, Mapping | list)
     )
     return printable(", ".join(parts), longest=200)

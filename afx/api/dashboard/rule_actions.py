@@ -151,8 +151,7 @@ RULE_ACTIONS = (
         "rules",
         rules.modify,
         _set,
-        "A running session uses it within a second; with fewer chats it restarts, and misses "
-        "nothing.",
+        "A running session uses it within a second, without a restart.",
         "rule set",
         "PATCH",
         "/rules/{}",

@@ -13,6 +13,7 @@ from afx.sandbox.mischief import Dice
 from afx.sandbox.telegram import mentions, views
 from afx.sandbox.telegram.boxes import Event, Message
 from afx.sandbox.telegram.peers import Account, Channel
+from afx.sandbox.telegram.plain_pushes import plain_push
 from afx.sandbox.telegram.world import World
 
 
@@ -80,10 +81,10 @@ class Pushes:
                 if client is skip:
                     continue
                 if member == sender:
-                    body = bytes(self._channel_updates(channel, event, message, member))
+                    body = self._channel_body(channel, event, message, member)
                 else:
                     if shared is None:
-                        shared = bytes(self._channel_updates(channel, event, message, 0))
+                        shared = self._channel_body(channel, event, message, 0)
                     body = shared
                 if not active:
                     client.push(body)
@@ -161,6 +162,16 @@ class Pushes:
         update = views.update(event, channel.box, viewer, channel)
         users, chats = mentions.mentioned(self._world, [message] if message else [], viewer)
         return views.updates([update], users, chats, int(time.time()))
+
+    def _channel_body(
+        self, channel: Channel, event: Event, message: Message | None, viewer: int
+    ) -> bytes:
+        if message is not None:
+            peers = mentions.mentioned(self._world, [message], viewer)
+            plain = plain_push(event, message, channel, viewer, peers, int(time.time()))
+            if plain is not None:
+                return plain
+        return bytes(self._channel_updates(channel, event, message, viewer))
 
     def _account_updates(self, account: Account, event: Event, message: Message | None) -> Any:
         update = views.update(event, account.box, account.id)

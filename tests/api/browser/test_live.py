@@ -33,7 +33,7 @@ def test_nothing_moves_when_figures_of_a_live_view_change(dashboard: Dashboard, 
         page.evaluate(SHIFTS)
         for _ in range(10):
             before = page.evaluate(WORDS)
-            shifts = [it for _ in range(3) for it in refreshed(dashboard, page)]
+            shifts = [it for _ in range(2) for it in refreshed(dashboard, page)]
             if not shifts and page.evaluate(WORDS) == before:
                 break  # otherwise something may have happened that the page has to tell
         assert shifts == [], path
