@@ -207,6 +207,19 @@ class PoolStore:
             answers = await pipe.execute()
         return [it for it, found in zip(lanes, answers, strict=True) if found]
 
+    async def busy(self, lanes: Sequence[PoolLane]) -> list[PoolLane]:
+        """Return those of some lanes of which senders have something under way, or in doubt."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for it in lanes:
+                pipe.hgetall(keys.pool(*it))
+            answers = await pipe.execute(raise_on_error=False)
+        return [
+            it
+            for it, fields in zip(lanes, answers, strict=True)
+            if isinstance(fields, dict)
+            and (fields.get("state") in ("put", "taken") or parse_doubts(fields))
+        ]
+
     async def entries(self, incarnation: str) -> list[Entry]:
         """Take the lanes at which a node is to look; what is malformed is left out."""
         found = await self._redis.lpop(keys.inbox(incarnation), _MOST_ENTRIES)

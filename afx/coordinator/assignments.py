@@ -33,9 +33,9 @@ from models.storage import assignments, queue
 from models.storage.assignments import Active
 
 _RECONCILED_PER_TICK = 10_000
+"""Sessions; each node's are one call."""
 _BUSY_TIMES = 3
 """A node that answers other orders has so many times as long for one."""
-"""Sessions; each node's are one call."""
 
 log = structlog.get_logger()
 

@@ -35,6 +35,7 @@ _FIELD = re.compile(
     rf"|lfirst:[sdc][0-9]{{1,10}}:{_NUMBER}=[0-9]{{1,12}}"
     rf"|later:[sdc][0-9]{{1,10}}:{_NUMBER}:[0-9]{{1,12}}=[0-9A-Za-z:,;@+-]{{1,20000}}"
     rf"|cap:[0-9]{{1,10}}:{_NUMBER}=[0-9]{{1,11}}:[0-9]{{1,9}}:[0-9]{{1,11}}:[0-9]{{1,9}}"
+    rf"|pool:[0-9]{{1,10}}:{_NUMBER}=1"
     rf"|digested:[0-9]{{1,10}}:{_NUMBER}=[0-9]{{1,10}}"
     rf"|backfill:[0-9]{{1,10}}:{_NUMBER}=[0-9a-z:;-]{{1,20000}}"
     rf"|stuck:{_NUMBER}=[0-9]{{1,10}}:{_NUMBER}:[0-9]{{1,10}}:[a-z ]{{1,20}}"
@@ -46,7 +47,7 @@ _FIELD = re.compile(
 )
 """As ``telegram/session.py``, ``node/waits.py``, ``node/budgets.py``, ``node/outbox.py``,
 ``node/seen_contents.py``, ``node/snapshots.py``, ``node/digested.py``,
-``node/backfill_state.py``, ``node/moved_login.py``, ``node/stuck.py`` and
+``node/backfill_state.py``, ``node/own_sends.py``, ``node/moved_login.py``, ``node/stuck.py`` and
 ``node/cap_counts.py`` write a cursor; a later version of a node may use letters in its outbox
 that this one does not know."""
 

@@ -121,7 +121,17 @@ class BackfillReader:
         """Read no more of one, withdraw what was not sent, and let go what waits behind it."""
         self._withdraw(it)
         self._backfills.remove(it)
-        self._later.let_go(it)
+        self._let_go(it)
+
+    def _let_go(self, it: Backfill) -> None:
+        """Let go what waits behind one. What came by itself, too, is live from then on."""
+        gone = self._later.let_go(it)
+        if gone:
+            self._outboxes.of(it.destination).change_all(
+                lambda of: of._replace(
+                    old=of.old and not (of.rule == it.rule and (of.source, of.message) in gone)
+                )
+            )
 
     def _withdraw(self, it: Backfill) -> None:
         """Take out of the outbox what surely was not sent; that is read again, if one goes on."""
@@ -192,7 +202,7 @@ class BackfillReader:
     def _give_up(self, it: Backfill, reason: str) -> None:
         it.stage, it.reason = Stage.GIVEN_UP, reason
         self._backfills.note_changed(it)
-        self._later.let_go(it)
+        self._let_go(it)
 
     async def _advance(self, it: Backfill) -> float:
         now = self._monotonic()
@@ -219,7 +229,7 @@ class BackfillReader:
         if span is None:
             it.stage = Stage.SENDS
             self._backfills.note_changed(it)
-            self._later.let_go(it)
+            self._let_go(it)
             return 0.0
         if self.route(it.rule, span.source, it.destination) is None:
             if it.rule not in self._incomplete:

@@ -65,9 +65,12 @@ class ChatWatch:
         self._end_inherited()
 
     def _end_inherited(self) -> None:
-        """End an earlier owner's batches once all that it may have sent is settled."""
-        intents = self._forwarder.intents
-        if not intents.inherited:
+        """End an earlier owner's batches once all that it may have sent is settled.
+
+        So end the sends of lanes that have got senders since.
+        """
+        intents, own = self._forwarder.intents, self._forwarder.pools.own
+        if not intents.inherited and not own.open:
             return
         boxes = list(self._reader.boxes())
         if self._replayed is None:
@@ -79,4 +82,12 @@ class ChatWatch:
                 # What an outbox holds may have been sent as well, and not been linked.
                 if not self._forwarder.outboxes.has(chat):
                     intents.end_inherited(chat)
+            if own.open:
+                begun = {it.destination for it in self._forwarder.lanes.begun()}
+                outboxes = self._forwarder.outboxes
+                own.end(
+                    it
+                    for it in own.open
+                    if it.destination not in begun and not outboxes.has(it.destination)
+                )
             self._owner.progressed()

@@ -436,7 +436,8 @@ class Forwarder:
     def put_back(self, links: Iterable[Link]) -> None:
         """Take back what could not be committed: links, and changes of outboxes."""
         stored = self.outboxes, self.seen, self.later, self.snapshots
-        for it in (*stored, self.dead, self.held, self.alerts, self.digests.digested):
+        others = self.digests.digested, self.pools.own
+        for it in (*stored, *others, self.dead, self.held, self.alerts):
             it.put_back()
         self.links.put_back(links)
         self._settler.check_links()

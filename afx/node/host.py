@@ -200,10 +200,11 @@ class Host:
         return {"accepted": accepted, "refused": refused}
 
     async def order_stop(self, term: int, items: list[tuple[int, int]]) -> dict[str, list[int]]:
-        """Stop sessions, given as (session, epoch); each is reported when it has."""
-        if term < self._term:
-            return {"accepted": [], "refused": [session_id for session_id, _ in items]}
-        self._term = term
+        """Stop sessions, given as (session, epoch); each is reported when it has.
+
+        The term may be an older one: see ``order_inventory``.
+        """
+        self._term = max(term, self._term)
         for session_id, epoch in items:
             self._runner.do(self._residents.order_stop(session_id, epoch))
         return {"accepted": [session_id for session_id, _ in items], "refused": []}
@@ -216,11 +217,14 @@ class Host:
         return {"accepted": [session_id for session_id, _ in items], "refused": []}
 
     async def order_inventory(self, term: int) -> dict[str, list[int]]:
-        """Report all sessions that have not ended: SQL may not know them."""
-        if term >= self._term:
-            self._term = term
-            running = self._residents.inventory()
-            self.reports.inventory(term, running, proof=self._runner.generation_proof)
+        """Report all sessions that have not ended: SQL may not know them.
+
+        A leader of an older term is told, too. SQL and Redis may both have lost terms, and
+        the leader would start elsewhere what it does not know to run here.
+        """
+        self._term = max(term, self._term)
+        running = self._residents.inventory()
+        self.reports.inventory(term, running, proof=self._runner.generation_proof)
         return {"accepted": [], "refused": []}
 
     async def order_cancel(self, tasks: list[tuple[int, int]]) -> dict[str, list[int]]:

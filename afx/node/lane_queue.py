@@ -188,10 +188,14 @@ class LaneQueue:
 
     def take_out(self, rules: Collection[int]) -> list[Entry]:
         """Take out, and return, what has not begun and is of none of these rules."""
-        there = [it for it in self._held if not it.is_gone]
-        kept = [it for it in there if it.is_begun or it.delivery.rule in rules]
-        self._held, self._count, self._index = deque(kept), len(kept), None
-        return [(it.delivery, it.ticket) for it in there if it not in kept]
+        kept: list[_Held] = []
+        out: list[_Held] = []
+        for it in self._held:
+            if not it.is_gone:
+                (kept if it.is_begun or it.delivery.rule in rules else out).append(it)
+        if out:
+            self._held, self._count, self._index = deque(kept), len(kept), None
+        return [(it.delivery, it.ticket) for it in out]
 
     def _behind_album(self, item: Delivery) -> int:
         """Return how many deliveries come behind the other items of an item's album."""

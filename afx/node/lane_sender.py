@@ -162,7 +162,8 @@ class LaneSender:
         """
         waits, destination = self._owner.waits, self._outbox.destination
         if destination in self._owner.pools.chats and (left := waits.left(destination)):
-            self._pace.wait(left)
+            if not self._owner.pools.give_up(batch[0][0]):
+                self._pace.wait(left)
             return []
         room = waits.room(destination, len(batch))
         if room >= len(batch):
@@ -241,6 +242,8 @@ class LaneSender:
                     self._note_vain(delivery, outcome.reason, any(it.album for it, _ in batch))
                 return outcome.reason == SPLIT
             if outcome.result == "refused" and _closes_destination(delivery, outcome):
+                if self._owner.pools.give_up(delivery):
+                    return False
                 await self._note_closed(delivery, outcome.reason)
                 return False
             self.settle(outcome)

@@ -17,6 +17,7 @@ from afx.forwarding.pipeline import Delivery
 from afx.forwarding.rules import Routes
 from afx.node.lane_queue import Entry
 from afx.node.outbox_reader import Incomplete
+from afx.node.own_sends import OwnSends
 from afx.node.pool_desk import PoolDesk
 from afx.node.pool_lane import SenderLane
 from afx.node.pool_stops import Stopped
@@ -43,6 +44,7 @@ class Pools:
         "_told",
         "chats",
         "is_unchecked",
+        "own",
         "version",
     )
 
@@ -65,6 +67,7 @@ class Pools:
         self._routes: Routes = NOTHING
         self._begun: frozenset[int] = NONE
         """The random_ids of what the session had begun to send before its rules got senders."""
+        self.own = OwnSends()
         self.is_unchecked = False
         """Rules have lost their senders, and it was not looked what these may have sent."""
         self.version = 0
@@ -76,16 +79,19 @@ class Pools:
         self, routes: Routes, incomplete: Incomplete, begun: Iterable[Delivery] = ()
     ) -> None:
         """Know the senders of all rules; ``begun`` are the deliveries that may be under way."""
-        mine = [it.random_id for it in begun if it.op == "send" and not self.has(it)]
+        mine = [it for it in begun if it.op == "send" and not self.has(it)]
         all_routes = list(chain.from_iterable(routes.values()))
         found = {it.rule: it.options.senders for it in all_routes if it.options.senders}
         more = {rule: it.options.senders for rule, it in incomplete.items() if it}
         rules = {rule: dict(it) for rule, it in {**more, **found}.items() if it}
         if rules.keys() - self._rules.keys():
-            self._begun = frozenset(mine) or NONE
+            self._begun = frozenset(it.random_id for it in mine) or NONE
         self.is_unchecked = self.is_unchecked or bool(self._rules.keys() - rules.keys())
         without = self._rules.keys() - rules.keys()
         self._rules, self._routes = rules or NOTHING, routes
+        pooled = (PoolLane(it.rule, it.destination) for it in all_routes if it.rule in rules)
+        begun_lanes = {PoolLane(it.rule, it.destination) for it in mine}
+        self.own.use((it for it in pooled if is_channel(it.destination)), begun_lanes)
         self._note_chats()
         for rule in without:
             for lane in (its for key, its in self._lanes.items() if key.rule == rule):
@@ -96,11 +102,13 @@ class Pools:
         """Find the rules without senders that had some: what these may have sent, they send.
 
         A rule may lose its senders while its session does not run, so that only the lanes in
-        Redis tell of them.
+        Redis tell of them. So may one get senders: what the session may have sent, it sends.
         """
         if self._desk is None:
             return
         store, self.is_unchecked = self._desk.store, False
+        if fresh := sorted(self.own.inherited):
+            self.own.end(await self._desk.ask(lambda: store.busy(fresh)))
         wanted = {
             PoolLane(it.rule, it.destination)
             for it in chain.from_iterable(self._routes.values())
@@ -129,11 +137,26 @@ class Pools:
         if delivery.parts:
             return False  # a digest is sent by the account itself
         if delivery.rule in self._rules:
+            inherited = self.own.inherited if delivery.op == "send" else ()
+            if inherited and PoolLane(delivery.rule, delivery.destination) in inherited:
+                return False
             return delivery.random_id not in self._begun or delivery.op != "send"
         if not self._lanes:
             return False
         lane = self._lanes.get(PoolLane(delivery.rule, delivery.destination))
         return lane is not None and lane.may_have_sent(delivery)
+
+    def give_up(self, delivery: Delivery) -> bool:
+        """Let senders make what the session may have sent in an earlier run: it cannot do so.
+
+        Returns False where it is not that.
+        """
+        lane = PoolLane(delivery.rule, delivery.destination)
+        if delivery.op != "send" or lane not in self.own.inherited:
+            return False
+        self.own.end([lane])
+        self.version += 1
+        return True
 
     def is_in_doubt(self, delivery: Delivery) -> bool:
         """Return whether a sender of its rule may have sent a delivery that is not settled."""

@@ -299,17 +299,25 @@ class Postponed:
         quiet = self.options_of(rule).quiet_until(now)
         return max(0.0, quiet - now, self.gate.counts.closed_until(rule, destination) - now)
 
-    def let_go(self, it: Backfill) -> None:
+    def let_go(self, it: Backfill) -> set[tuple[int, int]]:
         """Let what waits behind old messages follow, without what is one of those.
+
+        Returns the latter, as (source, message).
 
         What was read was put into the outbox, if it was to be sent: the second one would take
         the edits that come before it is its turn, and settle as known without making them.
         """
         waiting = self._queues.get((f"s{it.rule}", it.destination))
-        if waiting:
-            waiting.drop(lambda one: one.op == "send" and it.has_read(one.source, one.message))
+        gone = {
+            (one.source, one.message)
+            for one in (waiting.references() if waiting else ())
+            if one.op == "send" and it.has_read(one.source, one.message)
+        }
+        if waiting and gone:
+            waiting.drop(lambda one: one.op == "send" and (one.source, one.message) in gone)
         it.doubles.clear()
         self._arm()
+        return gone
 
     def _arm(self) -> None:
         self._stop_timer()

@@ -35,6 +35,7 @@ def load_outboxes(forwarder: Forwarder, stored: StoredSession) -> None:
         forwarder.later.load(stored.cursors)
         forwarder.seen.load(stored.cursors)
         forwarder.digests.digested.load(stored.cursors)
+        forwarder.pools.own.load(stored.cursors)
         waiting = chain(forwarder.outboxes.waiting(), forwarder.later.waiting())
         forwarder.snapshots.load(stored.cursors, waiting)
     except MalformedPositionError as error:

@@ -1,30 +1,42 @@
 """References to the deliveries that wait in an outbox, and the texts as which they are stored.
 
 A chunk is a text such as ``7:c:-1005:1-3,9;8:f:-1006:4``: of rule 7, in mode copy, the messages
-1 to 3 and 9 of a source, and then another one (``outbox_letters`` has the letters). Behind an ``@``
-stands from when on it is to be done, in Unix seconds, and a ``+`` stands behind the letter of what
-is of the album of the one before it: only queues of what is postponed have that (see
-``postponed``).
+1 to 3 and 9 of a source, and then another one. A capital letter stands for messages that the
+rule's filter has not judged yet; ``e``, ``d``, ``p`` and ``u`` for copies that are to be edited,
+deleted, pinned and unpinned, ``t`` for topics of forums. Behind an ``@`` stands from when on it is
+to be done, in Unix seconds, and a ``+`` stands behind the letter of what is of the album of the
+one before it: only queues of what is postponed have that (see ``postponed``). An ``n`` is
+collected for a digest; ``g``, and each ``h`` behind it, are one message of a digest: what is in
+that is stored before it is sent (see ``digests``). A ``b``, or ``B`` in mode forward, is an old
+message that a backfill has put there, not judged yet (see ``backfill_reader``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from afx.cluster.fields import INT32_LIMIT
 from afx.forwarding.pipeline import Delivery, Op, Part, random_id
 from afx.forwarding.rules import Mode
-from afx.node.outbox_letters import CODES, LETTERS, letter_of, meaning_of
 from afx.telegram.session import MalformedPositionError
 
 CHUNK = 256
 """The most references of one chunk."""
 _RUN = re.compile(
-    rf"([0-9]{{1,10}}):([{LETTERS}]\+?):(-?[0-9]{{1,19}}):([0-9,-]+)(?:@([0-9]{{1,11}}))?", re.ASCII
+    r"([0-9]{1,10}):([cfCFedputnghNGHbB]\+?):(-?[0-9]{1,19}):([0-9,-]+)(?:@([0-9]{1,11}))?",
+    re.ASCII,
 )
 _IDS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
+_MODES: Mapping[str, Mode] = {"c": "copy", "f": "forward"}
+_OLD: Mapping[str, Mode] = {"b": "copy", "B": "forward"}
+_OLD_LETTERS: Mapping[Mode, str] = {mode: letter for letter, mode in _OLD.items()}
+_OPS: Mapping[str, Op] = {"e": "edit", "d": "delete", "p": "pin", "u": "unpin", "t": "topic"}
+_LETTERS: Mapping[Op, str] = {op: letter for letter, op in _OPS.items()}
+_PARTS: Mapping[str, Part] = {"n": "entry", "g": "first", "h": "rest"}
+_PART_LETTERS: Mapping[Part, str] = {part: letter for letter, part in _PARTS.items()}
+_CODES: Mapping[Op, int] = {"send": 0, "edit": 1, "delete": 2, "pin": 3, "unpin": 4, "topic": 5}
 _RETRIED = "it is retried"
 OLD = "it is an old message of a backfill"
 """What a backfill says of what it puts into an outbox."""
@@ -47,12 +59,12 @@ class Reference(NamedTuple):
     part: Part = ""
     """What it is of a digest."""
     old: bool = False
-    """A backfill has put it here."""
+    """A backfill has put it here, and takes it out again when it is ended."""
 
     @property
     def group(self) -> int:
         """The number of its rule and of what is to be done."""
-        return self.rule * 8 + CODES[self.op]
+        return self.rule * 8 + _CODES[self.op]
 
     def delivery(self, destination: int) -> Delivery:
         """Return its delivery, without the content."""
@@ -85,7 +97,10 @@ def encode(references: Iterable[Reference]) -> str:
     """Return references as they are stored."""
     runs: list[tuple[tuple[int, str, int, int], list[tuple[int, int]]]] = []
     for rule, mode, source, message, judge, op, due, joined, part, old in references:
-        letter = letter_of(mode, judge=judge, op=op, part=part, old=old) + ("+" if joined else "")
+        letter = _PART_LETTERS.get(part) or _LETTERS.get(op) or mode[0]
+        if op == "send" and judge:
+            letter = _OLD_LETTERS[mode] if old and not part else letter.upper()
+        letter += "+" if joined else ""
         key = (rule, letter, source, due)
         if not runs or runs[-1][0] != key:
             runs.append((key, [(message, message)]))
@@ -117,11 +132,14 @@ def decode(text: str) -> list[Reference]:
                 raise MalformedPositionError(f"an outbox contains no ids: {part[:40]!r}")
             if last - first >= CHUNK or len(found) >= CHUNK:
                 raise MalformedPositionError(f"an outbox contains too much: {part[:40]!r}")
-            rule, source, due = int(run[1]), int(run[3]), int(run[5] or 0)
-            mode, judge, op, part_of, old = meaning_of(run[2][0])
-            is_joined = len(run[2]) > 1
+            rule, letter, source = int(run[1]), run[2][0], int(run[3])
+            old, op = letter in _OLD, _OPS.get(letter, "send")
+            mode = _OLD.get(letter) or _MODES.get(letter.lower(), "copy")
+            judge = old or letter.isupper()
+            of_digest = _PARTS.get(letter.lower(), "")
+            due, is_joined = int(run[5] or 0), len(run[2]) > 1
             found += [
-                Reference(rule, mode, source, it, judge, op, due, is_joined, part_of, old)
+                Reference(rule, mode, source, it, judge, op, due, is_joined, of_digest, old)
                 for it in range(first, last + 1)
             ]
     return found

@@ -127,6 +127,7 @@ class RuleWatch:
         closed.note_unknown(self._peers.why_unknown)
         self._forwarder.set_routes(closed.routes, self._reader.last_settled, closed.incomplete)
         await self._forwarder.pools.check()
+        await self._learn_own()
         closed.note_unreadable(
             await position(self._client, self._reader, stored, self._peers, closed.routes)
         )
@@ -134,6 +135,15 @@ class RuleWatch:
         self._forwarder.use_routes(closed.in_use)
         self.troubles = closed.troubles()
         self._wait()
+
+    async def _learn_own(self) -> None:
+        """Look up where the session may have sent itself, before its rules got senders."""
+        own = self._forwarder.pools.own
+        for to in sorted({it.destination for it in own.inherited}):
+            try:
+                await self._peers.learn(to, self.known)
+            except ValueError:  # it cannot ask there again
+                own.end([it for it in own.inherited if it.destination == to])
 
     @property
     def known(self) -> set[int]:
@@ -303,7 +313,11 @@ class RuleWatch:
                 refused |= await begin_at_now(self._client, self._reader, self._peers, others)
             # No update is taken between this and the use of their routes.
             self._kept.put_back((it for it in kept if it not in refused), self._reader.channels)
-            opened = [it for it in wanted if it not in refused]
+            gone = wanted - closed.sources  # no rule names them any more by now
+            for chat in gone:
+                forget_source(self._reader, chat)
+            refused = {it: why for it, why in refused.items() if it not in gone}
+            opened = [it for it in wanted - gone if it not in refused]
             closed.note_unreadable(refused)
             closed.note_readable(opened)
         self._open(opened)

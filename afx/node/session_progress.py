@@ -29,6 +29,7 @@ def collect(
         *forwarder.later.take_fields(),
         *forwarder.seen.take_fields(),
         *forwarder.digests.digested.take_fields(),
+        *forwarder.pools.own.take_fields(),
         *cursor_fields(reader),
         *forwarder.waits.fields(),
     ]
@@ -47,6 +48,7 @@ def mark_all(forwarder: Forwarder, stored: StoredSession) -> None:
     forwarder.later.mark_all()
     forwarder.seen.mark_all()
     forwarder.digests.digested.mark_all()
+    forwarder.pools.own.mark_all()
     forwarder.snapshots.mark_all()
     forwarder.links.mark_all()
     forwarder.dead.mark_all()

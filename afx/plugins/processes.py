@@ -112,8 +112,11 @@ class _Call:
         timer.daemon = True
         timer.start()
         try:
-            # It stays a zombie until its group is killed: the number is not another's by then.
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            if hasattr(os, "waitid"):  # macOS has none before Python 3.13
+                # It stays a zombie until its group is killed: its number is no other's by then.
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            else:
+                process.wait()
         finally:
             timer.cancel()
             with self._lock:

@@ -98,6 +98,8 @@ class PluginRunner:
             return await self._processes.call(use, message, directory)
         except WrongAnswerError as error:
             return Failed(str(error))
+        except Exception as error:
+            return Failed(f"its process cannot be run: {type(error).__name__}")
 
     def may_tell(self, text: str) -> bool:
         """Return whether a failure is to be told now: the same one once a minute."""

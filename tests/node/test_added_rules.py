@@ -165,6 +165,31 @@ def test_what_waits_of_a_rule_that_is_removed_is_not_sent_and_is_a_dead_letter()
     run_scenario(scenario)
 
 
+def test_a_chat_that_goes_while_it_is_looked_up_is_not_read() -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        fresh, next_one = sandbox.channel(account), sandbox.channel(account)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        [rule] = session.spec.rules
+        sandbox.server.faults.delay_seconds = 0.05
+        session.renew([rule, rule_of(2, fresh, to)])
+        await until(lambda: fresh.marked in session._rules._closed.sources)
+        session.renew([rule, rule_of(3, next_one, to)])
+        sandbox.server.faults.delay_seconds = 0.0
+        await until(lambda: next_one.id in session.reader.channels)
+        await used(session)
+        assert fresh.id not in session.reader.channels
+        say(sandbox, fresh, "no")
+        say(sandbox, next_one, "1")
+        say(sandbox, source, "2")
+        await until(lambda: sorted(texts(to)) == ["1", "2"])
+        assert not session.rule_troubles
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 def test_a_new_rule_with_a_chat_that_the_account_does_not_know_says_so_and_hinders_no_other() -> (
     None
 ):

@@ -12,7 +12,7 @@ from support.sandbox import SandboxHarness, run_scenario, until
 from support.sessions import one_rule, say, texts
 
 from afx.node import backfill_reader, backfilling
-from afx.node.backfill_state import Range
+from afx.node.backfill_state import Range, Stage
 from afx.node.session import HostedSession
 from afx.sandbox.judge import flow
 from afx.tasks.kinds import rule_replay
@@ -265,6 +265,32 @@ def test_a_session_that_learns_that_a_task_is_over_sends_nothing_more_for_it() -
         backfilling.end_now(session, {1, 2})
         await until(lambda: texts(to) == ["new"])
         assert not session.forwarder.later.backfills
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "closed"])
+def test_what_came_by_itself_too_is_sent_whatever_ends_the_replay(end: str) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        session.pause()  # nothing is sent
+        [it] = await held(session, source, to, 5)
+        say(sandbox, source, "one", "two", "three")
+        await until(lambda: len(list(session.forwarder.later.waiting())) == 3)
+        reader = session.forwarder.backfiller
+        reader.freeze(it)
+        await until(lambda: it.stage is Stage.SENDS)
+        assert waiting(session, to) == 3
+        assert not list(session.forwarder.later.waiting())
+        if end == "closed":
+            reader._give_up(it, "closed")
+        backfilling.end_now(session, {1})
+        assert waiting(session, to) == 3
+        session.resume()
+        await until(lambda: texts(to) == ["one", "two", "three"])
         await session.stop()
 
     run_scenario(scenario)

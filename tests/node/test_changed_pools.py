@@ -9,15 +9,19 @@ from typing import Any
 
 import pytest
 import redis as redis_module
-from support.pools import OWNER, A, Fleet, all_on, authors, pool, run
+from support.links import stored_links
+from support.pools import OWNER, A, B, Fleet, all_on, authors, pool, run
 from support.sandbox import until
 from support.sessions import say, texts
 
+from afx.cluster import keys
+from afx.cluster.links import CopyRoute
 from afx.cluster.pools import PoolStore
 from afx.cluster.specs import RuleSpec
 from afx.node import pool_lane, pool_senders
 from afx.node.session import HostedSession
 from afx.sandbox.scripted import FaultKind, ScriptedFault
+from afx.sandbox.telegram.peers import Channel
 
 STEPS: dict[str, tuple[Any, str]] = {
     "order put": (PoolStore, "put"),
@@ -53,6 +57,10 @@ def owner_of(fleet: Fleet) -> HostedSession:
     session = fleet.hosts[fleet.at[OWNER]]._residents.session(OWNER)
     assert session is not None
     return session
+
+
+def linked(redis: redis_module.Redis, source: Channel, to: Channel) -> list[int]:
+    return list(stored_links(redis, 1).get(CopyRoute(1, source.marked, to.marked), {}))
 
 
 def without_senders(fleet: Fleet) -> list[RuleSpec]:
@@ -111,6 +119,57 @@ def test_it_is_as_well_when_the_rule_loses_its_senders_while_its_session_does_no
         assert authors(fleet, to)[-1] == OWNER
 
     run(redis, redis_url, home, scenario)
+
+
+def test_so_it_does_when_its_rule_gets_senders_while_its_node_is_dead(
+    redis_url: str, redis: redis_module.Redis, home: Path
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet, posting=(OWNER,))
+        with_senders = fleet.rules[OWNER]
+        fleet.rules[OWNER] = tuple(without_senders(fleet))
+        for it, node in ((A, "w1"), (B, "w1"), (OWNER, "w2")):
+            await fleet.start(it, node)
+        say(fleet.sandbox, source, "zero")
+        await until(lambda: linked(redis, source, to) == [1])
+        fault = ScriptedFault(FaultKind.NO_ANSWER, method="messages.sendMessage", chat=to.marked)
+        fleet.sandbox.server.faults.script.add(fault)
+        say(fleet.sandbox, source, "one")
+        await until(lambda: texts(to) == ["zero", "one"])
+        await fleet.kill("w2")
+        fleet.rules[OWNER] = with_senders
+        say(fleet.sandbox, source, "two")
+        await fleet.start(OWNER, "w1")
+        await until(lambda: len(texts(to)) > 2)
+        await until(lambda: not owner_of(fleet).forwarder.pools.own.open)
+        say(fleet.sandbox, source, "three")
+        await until(lambda: texts(to)[-1:] == ["three"])
+        assert texts(to) == ["zero", "one", "two", "three"]
+        assert authors(fleet, to) == [OWNER, OWNER, OWNER, A]
+        await until(lambda: redis.hget(keys.cursor(OWNER), f"pool:1:{to.marked}") == "1")
+
+    run(redis, redis_url, home, scenario, "w1", "w2")
+
+
+def test_senders_send_what_a_session_has_to_wait_with_whose_rule_had_none_in_its_last_run(
+    redis_url: str, redis: redis_module.Redis, home: Path
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet, posting=(OWNER,))
+        with_senders = fleet.rules[OWNER]
+        fleet.rules[OWNER] = tuple(without_senders(fleet))
+        for it, node in ((A, "w1"), (B, "w1"), (OWNER, "w2")):
+            await fleet.start(it, node)
+        fleet.sandbox.server.faults.add_flood(fleet.account(OWNER).id, to.marked, 600)
+        say(fleet.sandbox, source, "one")
+        await until(lambda: any(it.startswith("outbox:") for it in redis.hkeys(keys.cursor(OWNER))))
+        await fleet.kill("w2")
+        fleet.rules[OWNER] = with_senders
+        await fleet.start(OWNER, "w1")
+        await until(lambda: texts(to) == ["one"])
+        assert authors(fleet, to) == [A]
+
+    run(redis, redis_url, home, scenario, "w1", "w2")
 
 
 def test_what_a_session_may_have_sent_before_its_rule_got_senders_it_sends_again_itself(

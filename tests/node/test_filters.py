@@ -235,10 +235,10 @@ def test_new_filters_and_transforms_are_used_at_once_and_judge_nothing_again() -
         say(sandbox, source, "c 5")
         await until(lambda: texts(to)[-1] == "c 5")
         assert len(texts(to)) == 3
-        # What is no filter and no transform takes a restart.
         session.renew([replace(rule, mode="forward", filter={"contains": ["z"]})])
-        say(sandbox, source, "d 6")
-        await until(lambda: texts(to)[-1] == "d 6")
+        say(sandbox, source, "d 6", "z 7")
+        await until(lambda: texts(to)[-1] == "z 7")
+        assert len(texts(to)) == 4
         await session.stop()
 
     run_scenario(scenario)

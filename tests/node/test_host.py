@@ -280,8 +280,9 @@ def test_a_host_proves_with_what_it_runs_which_generation_it_knows_of(run: Any) 
         for epoch, bench.proof in ((5, older), (6, newest), (7, older)):
             await bench.start(epoch)
             await settle(bench.host)
-        await bench.host.order_inventory(1)
+        await bench.host.order_inventory(9)
+        await bench.host.order_inventory(2)  # both have lost terms as well
         [report] = [it for it in bench.host.reports.waiting if isinstance(it, Inventory)]
-        assert (report.epochs, report.proof) == ((7,), newest)
+        assert (report.term, report.epochs, report.proof) == (2, (7,), newest)
 
     run(scenario)

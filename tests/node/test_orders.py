@@ -90,12 +90,13 @@ def test_two_epochs_in_one_order_leave_the_newer_one(run: Any, redis: redis_modu
     run(scenario)
 
 
-def test_an_older_leader_and_an_older_epoch_are_refused(run: Any) -> None:
+def test_starts_by_an_older_leader_and_under_an_older_epoch_are_refused(run: Any) -> None:
     async def scenario(host: Host) -> None:
         await host.order_start(3, [(7, 5)])
         assert (await host.order_start(2, [(8, 5)]))["refused"] == [8]
         assert (await host.order_start(3, [(7, 4)]))["refused"] == [7]
-        assert (await host.order_stop(2, [(7, 5)]))["refused"] == [7]
+        assert (await host.order_stop(2, [(7, 5)]))["accepted"] == [7]
+        assert (await host.order_start(2, [(8, 5)]))["refused"] == [8]
 
     run(scenario)
 

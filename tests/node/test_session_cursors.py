@@ -169,7 +169,8 @@ def test_a_difference_is_requested_with_a_date_and_later_with_the_stored_date(
         await until(lambda: differences.requests)
         await session.stop()
         date = int(harness.commit(session)["account"].split(":")[2])
-        assert date == int(differences.requests[0].date.timestamp()) > 0
+        # The answer may be of the next second.
+        assert date >= int(differences.requests[0].date.timestamp()) > 0
         cursors = {**harness.progress, "account": "1:0:1700000000"}
         again = harness.session(account, (source, to, "copy"), cursors=cursors)
         await again.start()

@@ -124,7 +124,7 @@ TASK_ACTIONS = (
     Action(
         "task.pause",
         "Pause",
-        "pause",
+        "paused",
         tasks.pause,
         lambda context, target, _: tasks.pause(context, _number(target)),
         "It keeps its place until it is resumed, also when it runs now.",

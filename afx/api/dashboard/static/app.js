@@ -79,7 +79,8 @@ function keepRows(fresh) {
     const rows = rowsOf(old), came = new Map(rowsOf(next).map((it) => [it.id, it]));
     const link = fresh.querySelector(`[data-of~="${CSS.escape(old.id)}"]`);
     const append = old.dataset.kept === "append" && !below(old);
-    if (!rows.length && (append || !link || !came.size)) continue;
+    // The first rows are shown at once where they push nothing away.
+    if (!rows.length && (!link || !came.size || !below(old))) continue;
     const last = rows.findLastIndex((it) => came.has(it.id)); // below it: perhaps on the next page
     const full = $("[rel=next]", next) || old.dataset.kept === "log";
     if (!came.size || !rows.length) {
@@ -115,7 +116,7 @@ function keepNotices(fresh) {
     if (!news.some((one) => one.id === it.dataset.told)) it.remove();
   for (const it of news) if (!$(`#main #${CSS.escape(it.id)}`)) { tell(it); it.remove(); }
   let place = $(".page-head", main);
-  for (const old of all("#main [data-notice]")) {
+  for (const old of place ? all("#main [data-notice]") : []) {
     const now = $(`#${CSS.escape(old.id)}`, main) || old.cloneNode(true);
     if (!main.contains(now)) now.dataset.tone = "idle";
     place.after(now);
