@@ -121,9 +121,9 @@ class LaneQueue:
             it.is_begun = True
             it.tries += 1
 
-    def note_refused(self) -> None:
-        """Telegram has asked to wait, instead of sending what was begun last."""
-        for it in self._held:
+    def note_refused(self, count: int) -> None:
+        """Telegram has sent none of the first deliveries, which were begun last."""
+        for it in self._first_alike(count):
             it.tries -= it.is_begun and it.tries > 0
 
     def recall(self, tickets: Sequence[Ticket]) -> list[Ticket]:

@@ -209,7 +209,10 @@ class Run:
         use the rule's chats now, and SnoozeError while another task does the same.
         """
         ranges = [Range(*it) for it in wanted]
-        order = backfilling.Order(self.task_id, rule, destinations, ranges, *counts, newest)
+        order = backfilling.Order(
+            *(self.task_id, rule, destinations, ranges, *counts, newest),
+            publication=self.job.publication,
+        )
         try:
             found = await backfilling.backfill(self._its_session, order)
         except backfilling.BusyError as error:

@@ -260,9 +260,12 @@ def test_a_session_that_learns_that_a_task_is_over_sends_nothing_more_for_it() -
         await held(session, source, to, 9)
         say(sandbox, source, "new")
         await until(lambda: bool(list(session.forwarder.later.waiting())))
-        backfilling.end_now(session, {2})
+        [it] = session.forwarder.later.backfills
+        it.publication = 3
+        backfilling.end_now(session, {2: 9})
+        backfilling.end_now(session, {1: 2})  # it is late: the task was resumed since
         assert session.forwarder.later.backfills
-        backfilling.end_now(session, {1, 2})
+        backfilling.end_now(session, {1: 3, 2: 9})
         await until(lambda: texts(to) == ["new"])
         assert not session.forwarder.later.backfills
         await session.stop()
@@ -287,7 +290,7 @@ def test_what_came_by_itself_too_is_sent_whatever_ends_the_replay(end: str) -> N
         assert not list(session.forwarder.later.waiting())
         if end == "closed":
             reader._give_up(it, "closed")
-        backfilling.end_now(session, {1})
+        backfilling.end_now(session, {1: 0})
         assert waiting(session, to) == 3
         session.resume()
         await until(lambda: texts(to) == ["one", "two", "three"])
