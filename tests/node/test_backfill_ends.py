@@ -13,6 +13,7 @@ from support.sessions import one_rule, say, texts
 
 from afx.node import backfill_reader, backfilling
 from afx.node.backfill_state import Range, Stage
+from afx.node.references import Reference
 from afx.node.session import HostedSession
 from afx.sandbox.judge import flow
 from afx.tasks.kinds import rule_replay
@@ -220,6 +221,32 @@ def test_without_its_task_it_sends_nothing_more_and_keeps_the_order(
         await task
         await until(lambda: len(texts(to)) == 121)
         assert texts(to) == [*old(120), "new"]
+        await session.stop()
+
+    run_scenario(scenario)
+
+
+def test_what_came_by_itself_too_passes_no_old_message_while_the_task_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        say(sandbox, source, *old(60))
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        session.pause()  # nothing is sent
+        [it] = await held(session, source, to, 60)
+        reader, later = session.forwarder.backfiller, session.forwarder.later
+        reader.freeze(it)
+        await until(lambda: waiting(session, to) > 20)
+        count, last = waiting(session, to), max(message for _, message in it.waiting)
+        late = Reference(1, "copy", source.marked, last).delivery(to.marked)
+        later.backfills.claim(late, session.forwarder.outboxes)
+        monkeypatch.setattr(backfill_reader, "_ALONE_SECONDS", -1.0)
+        await reader._advance(it)
+        assert it.stage is Stage.READS and waiting(session, to) == count
+        backfilling.end_now(session, {1: 0})
+        assert waiting(session, to) == 1
         await session.stop()
 
     run_scenario(scenario)
