@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import structlog
@@ -148,9 +147,7 @@ class Lane:
         outbox = self._outbox
         if outbox.open:
             outbox.open = self._queue.recall(outbox.open)
-        gone = [it for it in islice(outbox.references(), outbox.under_way, None) if is_unwanted(it)]
-        outbox.drop(is_unwanted)
-        return gone
+        return outbox.drop(is_unwanted)
 
     def waiting(self) -> Iterable[Delivery | Reference]:
         """Return all that has not left, with what is in flight."""

@@ -9,6 +9,7 @@ import pytest
 from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery, Op
 from afx.node.lane_queue import LaneQueue
+from afx.node.outbox import Outbox
 from afx.node.references import Reference
 from afx.telegram.boxes import Box, Ticket
 
@@ -72,6 +73,20 @@ def test_what_may_have_been_sent_is_not_touched() -> None:
     for op in ("edit", "delete"):
         assert it.fold(change(1, op, "new")) is None
     assert [sent.text for sent in held(it)] == ["old", ""]
+
+
+def test_a_refused_batch_tells_nothing_of_what_an_earlier_larger_one_may_have_sent() -> None:
+    box = Outbox(TO)
+    it, tickets = LaneQueue(), [Ticket(0, 1, box) for _ in range(4)]
+    for ticket in tickets:
+        it.append(change(len(it) + 1), ticket)
+    it.begin(3)  # its answer is lost
+    it.begin(1)
+    it.note_refused(1)
+    assert it.recall(tickets) == tickets[:3]
+    it.begin(3)
+    it.note_refused(3)
+    assert it.recall(tickets[:3]) == tickets[:3]
 
 
 def test_what_a_difference_has_brought_may_have_been_sent_by_an_earlier_run() -> None:
