@@ -86,12 +86,12 @@ class Pools:
         rules = {rule: dict(it) for rule, it in {**more, **found}.items() if it}
         if rules.keys() - self._rules.keys():
             self._begun = frozenset(it.random_id for it in mine) or NONE
-        self.is_unchecked = self.is_unchecked or bool(self._rules.keys() - rules.keys())
         without = self._rules.keys() - rules.keys()
         self._rules, self._routes = rules or NOTHING, routes
         pooled = (PoolLane(it.rule, it.destination) for it in all_routes if it.rule in rules)
         begun_lanes = {PoolLane(it.rule, it.destination) for it in mine}
         self.own.use((it for it in pooled if is_channel(it.destination)), begun_lanes)
+        self.is_unchecked = self.is_unchecked or bool(without or self.own.inherited)
         self._note_chats()
         for rule in without:
             for lane in (its for key, its in self._lanes.items() if key.rule == rule):
@@ -107,8 +107,7 @@ class Pools:
         if self._desk is None:
             return
         store, self.is_unchecked = self._desk.store, False
-        if fresh := sorted(self.own.inherited):
-            self.own.end(await self._desk.ask(lambda: store.busy(fresh)))
+        fresh = sorted(self.own.inherited)
         wanted = {
             PoolLane(it.rule, it.destination)
             for it in chain.from_iterable(self._routes.values())
@@ -116,6 +115,8 @@ class Pools:
         }
         lanes = sorted(wanted - self._lanes.keys())
         try:
+            if fresh:
+                self.own.end(await self._desk.ask(lambda: store.busy(fresh)))
             found = await self._desk.ask(lambda: store.existing(lanes)) if lanes else []
         except BaseException:
             self.is_unchecked = True
