@@ -33,6 +33,7 @@ class Pools:
     """Gives the batches of rules with senders to these."""
 
     __slots__ = (
+        "_asked",
         "_begun",
         "_desk",
         "_epoch",
@@ -67,6 +68,8 @@ class Pools:
         self._routes: Routes = NOTHING
         self._begun: frozenset[int] = NONE
         """The random_ids of what the session had begun to send before its rules got senders."""
+        self._asked: frozenset[int] = NONE
+        """The random_ids of what senders may have sent where the session sends itself."""
         self.own = OwnSends()
         self.is_unchecked = False
         """Rules have lost their senders, and it was not looked what these may have sent."""
@@ -116,7 +119,8 @@ class Pools:
         lanes = sorted(wanted - self._lanes.keys())
         try:
             if fresh:
-                self.own.end(await self._desk.ask(lambda: store.busy(fresh)))
+                asked = await self._desk.ask(lambda: store.asked(fresh))
+                self._asked = frozenset(asked) or NONE
             found = await self._desk.ask(lambda: store.existing(lanes)) if lanes else []
         except BaseException:
             self.is_unchecked = True
@@ -140,7 +144,7 @@ class Pools:
         if delivery.rule in self._rules:
             inherited = self.own.inherited if delivery.op == "send" else ()
             if inherited and PoolLane(delivery.rule, delivery.destination) in inherited:
-                return False
+                return delivery.random_id in self._asked
             return delivery.random_id not in self._begun or delivery.op != "send"
         if not self._lanes:
             return False
