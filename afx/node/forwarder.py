@@ -31,7 +31,7 @@ from afx.node.loops import Loops
 from afx.node.made_links import MadeLinks
 from afx.node.message_source import MessageSource
 from afx.node.noted_waits import note_wait
-from afx.node.outbox_reader import Found, Incomplete, fetch, not_judged
+from afx.node.outbox_reader import RULE_GONE, Found, Incomplete, fetch, not_judged
 from afx.node.outboxes import Outboxes
 from afx.node.pause import Pause
 from afx.node.pool_desk import PoolDesk
@@ -110,8 +110,7 @@ class Forwarder:
         parts: Parts | None = None,
     ) -> None:
         """``now`` is the wall clock, for what is stored; ``sealer`` encrypts contents."""
-        self._client = client
-        self._counts = counts
+        self._client, self._counts = client, counts
         self.admission = Admission(links, session, self)
         self.intents = Intents(epoch, owner.store)
         self._peers = peers
@@ -160,8 +159,7 @@ class Forwarder:
     ) -> None:
         """Know all routes of the rules, used or not.
 
-        ``last_settled`` gives a source's newest settled message; ``incomplete`` are the
-        rules of which not all chats are known, with their transforms.
+        ``last_settled`` gives a source's newest settled message; ``incomplete`` lack some chats.
         """
         self.renew_routes(routes, incomplete)
         self.admission.set_routes(routes)
@@ -235,7 +233,9 @@ class Forwarder:
             self.left_out(ticket)
         made = deliveries(message, fresh, TelegramFacts)
         for route, delivery in zip(fresh, made, strict=True):
-            if delivery.error:
+            if delivery.rule in self.lanes.gone:
+                self.settled(delivery, ticket, RULE_GONE)
+            elif delivery.error:
                 self.settled(delivery, ticket, Outcome("refused", reason=delivery.error))
             elif delivery.unjudged and delivery.unjudged is not REREAD:
                 self.settled(delivery, ticket, not_judged(delivery.unjudged))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 
+from afx.empty import NONE
 from afx.forwarding.outputs import is_output
 from afx.forwarding.pipeline import Delivery
 from afx.node.lane import Lane
@@ -16,13 +16,15 @@ from afx.node.pools import Pools
 class Lanes(dict[int, Lane]):
     """One lane for each destination to which anything was sent."""
 
-    __slots__ = ("_pools", "pauses")
+    __slots__ = ("_pools", "gone", "pauses")
 
     def __init__(self, pools: Pools) -> None:
         super().__init__()
         self._pools = pools
         self.pauses = Pause(0)
         """Why nothing is sent; none when anything is."""
+        self.gone: frozenset[int] = NONE
+        """Rules that there were: what was being judged for them is not sent."""
 
     def pause(self, reason: Pause) -> None:
         """Start no new sends."""
@@ -43,8 +45,12 @@ class Lanes(dict[int, Lane]):
         """Return what may have been sent, and is not settled."""
         return [it for lane in self.values() for it in lane.begun()]
 
-    def leave_out(self, rules: Collection[int]) -> None:
-        """Make only what is of these rules, and what may have been sent: the others are gone."""
+    def leave_out(self, rules: frozenset[int], before: frozenset[int] = NONE) -> None:
+        """Make only what is of these rules, and what may have been sent: the others are gone.
+
+        ``before`` are those that there were until now.
+        """
+        self.gone = (self.gone | before) - rules or NONE
         for lane in list(self.values()):
             lane.leave_out(rules)
 

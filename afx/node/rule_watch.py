@@ -199,12 +199,12 @@ class RuleWatch:
         has not begun, is not sent. Returns the rules as they are used then.
         """
         before, sources = self._closed.leave(), self._closed.sources
-        self._forwarder.admission.leave_out(self._closed.rules, {it.id for it in rules})
+        rules_before = self._closed.rules
         used = self._closed.renew(rules)
         if self._closed.leave() != before:
             self._due = self._clock.monotonic()
         self._forwarder.renew_routes(self._closed.routes, self._closed.incomplete)
-        self._forwarder.lanes.leave_out(self._closed.rules)
+        self._forwarder.lanes.leave_out(self._closed.rules, rules_before)
         self._leave(sources)
         self._apply()
         if self._closed.unlearned:
@@ -341,6 +341,7 @@ class RuleWatch:
         self._added = ()
         before, sources = set(closed.routes), closed.sources
         closed.add(added)
+        self._forwarder.lanes.leave_out(closed.rules)
         closed.note_known(found)
         closed.note_unreadable(dict.fromkeys(set(closed.routes) - before, "not read yet"))
         self._leave(sources)

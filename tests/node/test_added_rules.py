@@ -16,6 +16,7 @@ from afx.cluster.specs import RuleSpec
 from afx.node import rule_watch
 from afx.node.admission import Admission
 from afx.node.chat_watch import ChatWatch
+from afx.node.forwarder import Forwarder
 from afx.node.pools import Pools
 from afx.node.session import HostedSession
 from afx.reasons import DeadReason, TroubleReason
@@ -227,6 +228,30 @@ def test_what_is_not_admitted_yet_of_a_rule_that_is_removed_is_not_sent_either(
         assert [(it.reason, it.messages) for it in harness.dead] == [
             (DeadReason.RULE_CHANGED, (1, 2))
         ]
+
+    run_scenario(scenario)
+
+
+def test_what_is_judged_while_its_rule_is_removed_is_not_sent_and_is_a_dead_letter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deliver, under_way = Forwarder.deliver, list[Any]()
+    monkeypatch.setattr(Forwarder, "deliver", lambda *args: under_way.append(args))
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy"), (source, to, "forward"))
+        await session.start()
+        say(sandbox, source, "1")
+        await until(lambda: bool(under_way))
+        session.renew([it for it in session.spec.rules if it.id == 2])
+        for it in under_way:
+            deliver(*it)
+        await until(lambda: texts(to) == ["1"])
+        assert next(iter(to.box.messages.values())).forwarded
+        await session.stop()
+        harness.commit(session)
+        assert [(it.reason, it.rule) for it in harness.dead] == [(DeadReason.RULE_CHANGED, 1)]
 
     run_scenario(scenario)
 
