@@ -17,7 +17,7 @@ from models.storage import task_queue
 
 _SECONDS = 1.0
 _LOOKED_BACK = timedelta(days=1)
-_MOST = 500
+_PAGE = 500
 _AGAIN_SECONDS = 30.0
 """Redis may lose an order: it is given twice to each life of a session."""
 
@@ -33,16 +33,19 @@ class EndedReplays:
         self._interval = Interval(_SECONDS)
         self._told: dict[tuple[int, int, int], tuple[float, bool]] = {}
         """(task, publication, epoch of its session) → when, and whether that was twice."""
+        self._seen: dict[tuple[int, int, int], tuple[float, bool]] = {}
+        """The same, of the pages that were looked at since the newest."""
+        self._below = 0
+        """The next page is of tasks with lower numbers; 0: the newest."""
 
     def step(self, now: float) -> None:
         """Tell what is new, when it is due; ``now`` is monotonic."""
         if not self._interval.is_due(now):
             return
         by_node: dict[tuple[str, str], list[tuple[int, int]]] = {}
-        told: dict[tuple[int, int, int], tuple[float, bool]] = {}
-        for task, publication, session in task_queue.ended_of_kind(
-            REPLAY, self._now() - _LOOKED_BACK, _MOST
-        ):
+        since = self._now() - _LOOKED_BACK
+        found = task_queue.ended_of_kind(REPLAY, since, _PAGE, below=self._below)
+        for task, publication, session in found:
             active = self._table.active.get(session)
             if active is None or active.state != "running":
                 continue
@@ -52,7 +55,9 @@ class EndedReplays:
                 node = (active.worker, active.incarnation)
                 by_node.setdefault(node, []).append((task, publication))
                 at, is_twice = now, key in self._told
-            told[key] = (at, is_twice)
+            self._seen[key] = (at, is_twice)
         for (name, incarnation), tasks in by_node.items():
             self._orders.cancel_tasks(name, incarnation, tasks)
-        self._told = told
+        self._below = found[-1][0] if len(found) == _PAGE else 0
+        if not self._below:
+            self._told, self._seen = self._seen, {}

@@ -133,6 +133,17 @@ class BackfillReader:
                 )
             )
 
+    def _has_claimed(self, it: Backfill) -> bool:
+        """Return whether what came by itself, too, waits among old ones: it follows those."""
+        waiting = it.waiting or ()
+        return any(
+            of.op == "send"
+            and of.rule == it.rule
+            and not of.old
+            and (of.source, of.message) in waiting
+            for of in self._outboxes.waiting_for(it.destination)
+        )
+
     def _withdraw(self, it: Backfill) -> None:
         """Take out of the outbox what surely was not sent; that is read again, if one goes on."""
         gone = self._lane(it.destination).withdraw(it.has_put)
@@ -213,7 +224,8 @@ class BackfillReader:
             self.end(it)
             return 0.0
         if it.stage is Stage.READS and now - it.seen > _ALONE_SECONDS:
-            self._withdraw(it)
+            if not self._has_claimed(it):
+                self._withdraw(it)
             return _LOOK_SECONDS
         if not it.is_over and (reason := self._lane(it.destination).closed):
             self._give_up(it, f"{it.destination} takes no messages: {reason}")

@@ -68,6 +68,8 @@ class Backfill:
     """Why it was given up, if that is known still."""
     seen: float | None = None
     """When its task has asked for it last, on the monotonic clock; None: not since the start."""
+    publication: int = 0
+    """Of the run of its task that has asked for it last; 0: none has since the start."""
     tries: int = 0
     """Reads in a row that have failed."""
     doubles: set[tuple[int, int]] = field(default_factory=set, repr=False)
@@ -112,7 +114,9 @@ class Backfill:
         for one in gone:
             (self.waiting or {}).pop(one, None)
         for of in self.ranges:
-            first = min((message for source, message in gone if source == of.source), default=0)
+            # Those before it are of another task, which has ended.
+            its = (number for chat, number in gone if chat == of.source and number >= of.first)
+            first = min(its, default=0)
             of.beyond = min(of.beyond, first - 1) if first else of.beyond
 
     def text(self) -> str:

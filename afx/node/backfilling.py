@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,8 @@ class Order:
     newest: Newest = field(default_factory=dict)
     """Of the sources of which the last message is not chosen yet: it is the newest one there is
     once new ones wait behind it, or that which is wanted, if it is older."""
+    publication: int = 0
+    """Of the run that asks."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -87,6 +89,7 @@ async def backfill(session: HostedSession, order: Order) -> Backfilled | None:
                 continue
             it = Backfill(order.task, order.rule, destination, ranges, is_frozen=False)
             fresh.append(it)
+        it.publication = order.publication
         found.append(it)
     used = {of.source for it in found for of in it.ranges}
     # What a rule reads from the only chat that it posts to is not forwarded.
@@ -135,10 +138,13 @@ async def end(session: HostedSession, task: int) -> Backfilled | None:
     return state
 
 
-def end_now(session: HostedSession, tasks: Collection[int]) -> None:
-    """End the backfills of tasks that are over; the next commit of the session stores that."""
+def end_now(session: HostedSession, tasks: Mapping[int, int]) -> None:
+    """End the backfills of tasks that are over; the next commit of the session stores that.
+
+    ``tasks`` are their last publications: one of which a later run has asked was resumed since.
+    """
     for it in session.forwarder.later.backfills:
-        if it.task in tasks:
+        if it.publication <= tasks.get(it.task, -1):
             session.forwarder.backfiller.end(it)
 
 

@@ -17,7 +17,7 @@ from afx.node.intents import Intents
 from afx.node.lane_owner import LaneOwner
 from afx.node.lane_queue import Entry, LaneQueue
 from afx.node.message_source import ToldToWaitError, UnknownChatError
-from afx.node.outbox import Outbox
+from afx.node.outbox import AT_ONCE, Outbox
 from afx.node.outbox_reader import refusal
 from afx.node.pace import Pace
 from afx.node.parents import before_answers, forget, set_requests
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from afx.telegram.client import AccountClient
     from afx.telegram.peers import Peers
 
-BATCH = 50
+BATCH = AT_ONCE
 """Deliveries that are sent at once."""
 _LEAST_PAUSE = 0.01
 _SHORT_WAIT = 1.0
@@ -207,9 +207,7 @@ class LaneSender:
         destination = self._outbox.destination
         for index, ((delivery, _), outcome) in enumerate(zip(batch, outcomes, strict=True)):
             if outcome.result == "wait":
-                is_refused = all(it.result in ("wait", "again") for it in outcomes[index:])
-                if is_refused and not self._owner.pools.has(delivery):
-                    self._queue.note_refused()
+                self._note_refused(batch, outcomes, index)
                 self._owner.told_to_wait(destination, outcome)
                 return False
             if outcome.result == "failed":
@@ -244,10 +242,18 @@ class LaneSender:
             if outcome.result == "refused" and _closes_destination(delivery, outcome):
                 if self._owner.pools.give_up(delivery):
                     return False
+                self._note_refused(batch, outcomes, index)
                 await self._note_closed(delivery, outcome.reason)
                 return False
             self.settle(outcome)
         return False
+
+    def _note_refused(self, batch: Sequence[Entry], outcomes: Sequence[Outcome], at: int) -> None:
+        """Know that what is left of a batch was not sent, if none of it was."""
+        left = outcomes[at:]
+        is_sure = all(it.result in ("wait", "again", "refused") for it in left)
+        if is_sure and not self._owner.pools.has(batch[at][0]):
+            self._queue.note_refused(len(left))
 
     async def _make(
         self, batch: Sequence[Delivery], singly: bool, version: int
@@ -296,6 +302,8 @@ class LaneSender:
         """Let a sender of the rule's pool make a batch; returns what ``_make`` does."""
         made = await self._owner.pools.send(batch, singly=singly)
         if isinstance(made, Stopped):
+            if not any(map(self._owner.pools.is_in_doubt, self._queue.begun())):
+                self._queue.note_refused(len(batch))
             if made.is_foreign:
                 self._pace.pause()
             elif batch[0].op in ("edit", "delete") and made.wait > _SHORT_WAIT:

@@ -25,6 +25,8 @@ from afx.telegram.boxes import Ticket
 
 _MOST_REMOVED = 2_000
 """Chunks that have left of which a commit says so again: half a million messages."""
+AT_ONCE = 50
+"""The most that one lane sends at once."""
 _NAMES = ("outbox:", "first:")
 """How the names of an outbox's fields begin."""
 
@@ -56,6 +58,7 @@ class Outbox:
         "last_due",
         "open",
         "reading",
+        "unsure",
     )
 
     def __init__(
@@ -91,6 +94,8 @@ class Outbox:
         """No chunk of this run has a lower number."""
         self.open: list[Ticket] = []
         """The tickets of the first references: those that are being sent."""
+        self.unsure = 0
+        """How many of the first references an earlier run may have sent: its last batch."""
         self.reading = 0
         """How many of the first references are being read, to be sent; then 0 again."""
         for number, text in sorted((chunks or {}).items()):
@@ -103,6 +108,7 @@ class Outbox:
                 self.last_due = max(self.last_due, it.due)
             self._chunks.append(_Chunk(number, None, text))
             self._next = number + 1
+        self.unsure = 0 if queue else min(self.count, AT_ONCE)
         self._unpack_first()
         self._first = self._live if first == self._live else None
         self._first_before = self._first
@@ -234,6 +240,7 @@ class Outbox:
             assert chunk.references is not None
             gone = chunk.references.popleft()
             self.count -= 1
+            self.unsure -= self.unsure > 0
             self._mark(chunk.number)
             if self._known is not None:
                 self._known.discard(gone.group, gone.source, gone.message)
@@ -259,10 +266,13 @@ class Outbox:
         """How many of the first references are being sent, or read to be sent."""
         return max(len(self.open), self.reading)
 
-    def drop(self, is_gone: Callable[[Reference], bool]) -> None:
-        """Take some references out, of those that are not under way."""
-        kept = iter([True] * self.under_way)
+    def drop(self, is_gone: Callable[[Reference], bool]) -> list[Reference]:
+        """Take some references out, of those that are surely not sent; returns them."""
+        first = max(self.under_way, self.unsure)
+        gone = [it for it in islice(self.references(), first, None) if is_gone(it)]
+        kept = iter([True] * first)
         self.change_all(lambda it: it if next(kept, False) or not is_gone(it) else None)
+        return gone
 
     def change_all(self, change: Callable[[Reference], Reference | None]) -> None:
         """Change references; None takes one out."""

@@ -163,10 +163,10 @@ class TaskExecutor:
             if run := self._running.get(key):
                 self._stop(run, TaskOutcome.CANCELLED)
 
-    def not_running(self, tasks: Iterable[tuple[int, int]]) -> frozenset[int]:
+    def not_running(self, tasks: Iterable[tuple[int, int]]) -> dict[int, int]:
         """Return those of some tasks, given as (task, publication), of which nothing runs here."""
         running = {task for task, _ in self._running}
-        return frozenset(task for task, _ in tasks if task not in running)
+        return {task: number for task, number in sorted(tasks) if task not in running}
 
     def release_session(self, session_id: int) -> None:
         """Stop the tasks of a session that ends here; they go on where it runs next."""

@@ -24,6 +24,10 @@ from afx.tasks.outcomes import wait_of
 from afx.telegram.budgets import budget_of
 
 _BUSY_SECONDS = 15.0
+_ANSWER_SECONDS = 3.0
+"""For so long a run that is cancelled, or paused, waits for the answer to what it sends."""
+_AGAIN_SECONDS = 5.0
+"""After so long one that has not ended is cancelled once more."""
 _MOST_LINES = 100
 """Of one run; SQL keeps so many of each task, see ``task_logs``."""
 
@@ -33,10 +37,12 @@ class Run:
 
     __slots__ = (
         "_exports",
+        "_is_to_end",
         "_lines",
         "_logged",
         "_progressed",
         "_session",
+        "_stopped_at",
         "cursor",
         "job",
         "job_id",
@@ -83,13 +89,24 @@ class Run:
         self._progressed = progressed
         self._logged = logged
         self._lines = 0
+        self._stopped_at = 0.0
+        """The loop's time."""
+        self._is_to_end = False
+        """It was cancelled while it sent, and goes on until it has noted what came of that."""
 
     def use(self, session: Any) -> None:
         """Give it its session, which has a client, a spec, and can be lost."""
         self._session = session
 
     def stop(self, reason: TaskOutcome) -> None:
-        """Cancel it; the first reason counts."""
+        """Cancel it; the first reason counts.
+
+        An order is repeated until it has ended: that does not cut short what it does at its end.
+        """
+        now = asyncio.get_running_loop().time()
+        if self.stop_reason is reason and now - self._stopped_at < _AGAIN_SECONDS:
+            return
+        self._stopped_at = now
         self.stop_reason = self.stop_reason or reason
         if self.task is not None:
             self.task.cancel()
@@ -136,6 +153,7 @@ class Run:
         So does a wait that the session's lanes, or its other tasks, have met, and a budget
         that is used up: the request is not made. A wait that this one meets holds for them, too.
         """
+        self._check_end()
         session, client = self._its_session, self.client
         if not client.is_connected():
             raise TryAgainError("The session is not connected to Telegram.")
@@ -145,7 +163,7 @@ class Run:
             raise SnoozeError(left, text)
         session.note_request(budget)
         try:
-            return await client(request)
+            return await self._answer_of(client, request)
         except errors.RPCError as error:
             wait = wait_of(error)
             if wait is None:
@@ -154,6 +172,33 @@ class Run:
             session.note_wait(key, wait.seconds, wait.name)
             text = f"Telegram asks to wait ({wait.name})."
             raise SnoozeError(wait.seconds, text) from error
+
+    async def _answer_of(self, client: Any, request: Any) -> Any:
+        """Make a request; who cancels or pauses the run waits for what came of a send.
+
+        Telegram knows a random_id for some time only: the send is not to be made once more
+        when the task is resumed long afterwards.
+        """
+        if not hasattr(request, "random_id"):
+            return await client(request)
+        made = asyncio.ensure_future(client(request))
+        try:
+            return await asyncio.shield(made)
+        except asyncio.CancelledError:
+            if not self.is_cancelled:
+                made.cancel()
+                raise
+        self._is_to_end = True
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await made
+        except TimeoutError as error:
+            raise asyncio.CancelledError from error
+
+    def _check_end(self) -> None:
+        """Raise CancelledError when it was cancelled while it sent."""
+        if self._is_to_end:
+            raise asyncio.CancelledError
 
     async def redeliver(
         self,
@@ -209,7 +254,10 @@ class Run:
         use the rule's chats now, and SnoozeError while another task does the same.
         """
         ranges = [Range(*it) for it in wanted]
-        order = backfilling.Order(self.task_id, rule, destinations, ranges, *counts, newest)
+        order = backfilling.Order(
+            *(self.task_id, rule, destinations, ranges, *counts, newest),
+            publication=self.job.publication,
+        )
         try:
             found = await backfilling.backfill(self._its_session, order)
         except backfilling.BusyError as error:
@@ -263,6 +311,7 @@ class Run:
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+        self._check_end()
         await asyncio.sleep(seconds)
 
 

@@ -327,18 +327,22 @@ def cancel_late(now: datetime, reason: str) -> int:
     return int(cursor.rowcount)
 
 
-def ended_of_kind(kind: str, since: datetime, limit: int) -> list[tuple[int, int, int]]:
+def ended_of_kind(
+    kind: str, since: datetime, limit: int, *, below: int = 0
+) -> list[tuple[int, int, int]]:
     """Return (id, publication, session) of tasks of sessions that a node may not know to be over.
 
-    They are paused, or were cancelled or failed since a time; the newest first.
+    They are paused, or were cancelled or failed since a time; the newest first, or those
+    with numbers below one.
     """
     cursor = execute(
         "SELECT id, publication, session_id FROM worker_tasks WHERE kind = ?"
         " AND state IN ('paused', 'cancelled', 'failed')"
-        " AND (finished_at IS NULL OR finished_at > ?) AND session_id IS NOT NULL"
+        " AND (finished_at IS NULL OR finished_at > ?) AND session_id IS NOT NULL AND id < ?"
         " ORDER BY id DESC LIMIT ?",
         kind,
         micros(since),
+        below or 2**63 - 1,
         limit,
     )
     return [(int(it), int(number), int(session)) for it, number, session in cursor.fetchall()]

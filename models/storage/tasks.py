@@ -182,11 +182,14 @@ def pause(number: int, reason: str) -> str:
 def resume(number: int) -> None:
     """Queue a paused task; it goes on at its cursor, with the attempts that it has left.
 
+    A deadline for its start is over: who resumes it wants it, however long it was paused.
     Raises TransitionError for any other task, and for one of which the run has not ended yet.
     """
     with transaction():
         changed = (
-            WorkerTask.update(state="queued", error="", pausing=False, run_after=utc_now())
+            WorkerTask.update(
+                state="queued", error="", pausing=False, run_after=utc_now(), start_by=None
+            )
             .where((WorkerTask.id == number) & (WorkerTask.state == "paused"))
             .execute()
         )

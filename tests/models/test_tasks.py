@@ -155,7 +155,8 @@ def test_a_task_that_a_node_may_have_is_cancelled_by_the_leader(database: Any) -
 
 
 def test_a_task_is_paused_and_resumed_where_it_was(database: Any) -> None:
-    queued, given = submit(NewTask("check", unique_key="k"), NewTask("check"))
+    start_by = utc_now() + timedelta(seconds=60)
+    queued, given = submit(NewTask("check", unique_key="k", start_by=start_by), NewTask("check"))
     assert tasks.pause(queued, "by me") == "paused"
     assert tasks.get(queued)["error"] == "by me"
     assert tasks.unfinished_of_key("k") == queued
@@ -174,6 +175,7 @@ def test_a_task_is_paused_and_resumed_where_it_was(database: Any) -> None:
             tasks.pause(it, "again")
         tasks.resume(it)
         assert state(it) == "queued" and not tasks.get(it)["pausing"]
+    assert not task_queue.has_late(start_by + timedelta(seconds=1))  # however long it was paused
     tasks.pause(queued, "by me")
     assert tasks.cancel(queued, "why") == "cancelled"
 
@@ -189,6 +191,7 @@ def test_nodes_are_told_of_tasks_of_sessions_that_are_over(database: Any) -> Non
     told = [(cancelled, 0, session), (paused, 0, session)]
     assert task_queue.ended_of_kind("rule.replay", before, 9) == told
     assert task_queue.ended_of_kind("rule.replay", before, 1) == told[:1]
+    assert task_queue.ended_of_kind("rule.replay", before, 1, below=cancelled) == told[1:]
     after = utc_now() + timedelta(seconds=60)
     assert task_queue.ended_of_kind("rule.replay", after, 9) == told[1:]
 

@@ -13,6 +13,7 @@ from support.sessions import one_rule, say, texts
 
 from afx.node import backfill_reader, backfilling
 from afx.node.backfill_state import Range, Stage
+from afx.node.references import Reference
 from afx.node.session import HostedSession
 from afx.sandbox.judge import flow
 from afx.tasks.kinds import rule_replay
@@ -225,6 +226,32 @@ def test_without_its_task_it_sends_nothing_more_and_keeps_the_order(
     run_scenario(scenario)
 
 
+def test_what_came_by_itself_too_passes_no_old_message_while_the_task_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        say(sandbox, source, *old(60))
+        session = harness.session(account, (source, to, "copy"))
+        await session.start()
+        session.pause()  # nothing is sent
+        [it] = await held(session, source, to, 60)
+        reader, later = session.forwarder.backfiller, session.forwarder.later
+        reader.freeze(it)
+        await until(lambda: waiting(session, to) > 20)
+        count, last = waiting(session, to), max(message for _, message in it.waiting)
+        late = Reference(1, "copy", source.marked, last).delivery(to.marked)
+        later.backfills.claim(late, session.forwarder.outboxes)
+        monkeypatch.setattr(backfill_reader, "_ALONE_SECONDS", -1.0)
+        await reader._advance(it)
+        assert it.stage is Stage.READS and waiting(session, to) == count
+        backfilling.end_now(session, {1: 0})
+        assert waiting(session, to) == 1
+        await session.stop()
+
+    run_scenario(scenario)
+
+
 def test_edits_of_what_was_withdrawn_are_seen_when_it_is_sent_after_all() -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)
@@ -260,9 +287,12 @@ def test_a_session_that_learns_that_a_task_is_over_sends_nothing_more_for_it() -
         await held(session, source, to, 9)
         say(sandbox, source, "new")
         await until(lambda: bool(list(session.forwarder.later.waiting())))
-        backfilling.end_now(session, {2})
+        [it] = session.forwarder.later.backfills
+        it.publication = 3
+        backfilling.end_now(session, {2: 9})
+        backfilling.end_now(session, {1: 2})  # it is late: the task was resumed since
         assert session.forwarder.later.backfills
-        backfilling.end_now(session, {1, 2})
+        backfilling.end_now(session, {1: 3, 2: 9})
         await until(lambda: texts(to) == ["new"])
         assert not session.forwarder.later.backfills
         await session.stop()
@@ -287,7 +317,7 @@ def test_what_came_by_itself_too_is_sent_whatever_ends_the_replay(end: str) -> N
         assert not list(session.forwarder.later.waiting())
         if end == "closed":
             reader._give_up(it, "closed")
-        backfilling.end_now(session, {1})
+        backfilling.end_now(session, {1: 0})
         assert waiting(session, to) == 3
         session.resume()
         await until(lambda: texts(to) == ["one", "two", "three"])

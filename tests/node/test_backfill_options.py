@@ -24,7 +24,8 @@ from afx.node.backfill_state import Backfill, Range, Stage, take_backfills
 from afx.node.backfilling import covers
 from afx.node.backfills import Backfills
 from afx.node.copy_judge import Passed
-from afx.node.outboxes import Outboxes
+from afx.node.outbox import Outbox
+from afx.node.outboxes import Outboxes, load
 from afx.node.postponed import Postponed
 from afx.node.references import Reference
 from afx.tasks.kinds import rule_replay
@@ -227,6 +228,26 @@ def in_loop(scenario: Any) -> None:
         scenario()
 
     asyncio.run(main())
+
+
+def test_what_the_last_batch_of_an_earlier_run_may_have_sent_is_not_taken_out() -> None:
+    made = Outbox(TO)
+    for message in range(1, 71):
+        made.append(delivery(message))
+    loaded = load(dict(zip(*[iter(made.take_fields())] * 2, strict=True)))[TO]
+    for ticket in loaded.begin(2):
+        ticket.open = 0
+    loaded.advance()
+    loaded.append(delivery(71))
+    assert [it.message for it in loaded.drop(lambda it: it.message > 45)] == [*range(51, 72)]
+    assert [it.message for it in loaded.references()] == [*range(3, 51)]
+    assert [it.message for it in made.drop(lambda it: it.message < 70)] == [*range(1, 70)]
+
+
+def test_what_another_task_had_left_in_the_outbox_is_not_read_by_this_one() -> None:
+    it = Backfill(5, 1, TO, [Range(SOURCE, 100, 120, 130)])
+    it.take_back(Reference(1, "copy", SOURCE, at, judge=True, old=True) for at in (7, 115, 118))
+    assert it.ranges == [Range(SOURCE, 100, 114, 130)]
 
 
 def test_only_the_same_rule_waits_and_goes_on_waiting_after_a_restart() -> None:

@@ -9,6 +9,7 @@ import pytest
 from afx.forwarding.look import Look
 from afx.forwarding.pipeline import Delivery, Op
 from afx.node.lane_queue import LaneQueue
+from afx.node.outbox import Outbox
 from afx.node.references import Reference
 from afx.telegram.boxes import Box, Ticket
 
@@ -74,6 +75,20 @@ def test_what_may_have_been_sent_is_not_touched() -> None:
     assert [sent.text for sent in held(it)] == ["old", ""]
 
 
+def test_a_refused_batch_tells_nothing_of_what_an_earlier_larger_one_may_have_sent() -> None:
+    box = Outbox(TO)
+    it, tickets = LaneQueue(), [Ticket(0, 1, box) for _ in range(4)]
+    for ticket in tickets:
+        it.append(change(len(it) + 1), ticket)
+    it.begin(3)  # its answer is lost
+    it.begin(1)
+    it.note_refused(1)
+    assert it.recall(tickets) == tickets[:3]
+    it.begin(3)
+    it.note_refused(3)
+    assert it.recall(tickets[:3]) == tickets[:3]
+
+
 def test_what_a_difference_has_brought_may_have_been_sent_by_an_earlier_run() -> None:
     it = queue(change(1), change(2, text="old"), pts=0)
     for op in ("edit", "delete"):
@@ -137,3 +152,14 @@ def test_a_change_costs_the_same_however_much_the_lane_holds() -> None:
         assert it.fold(change(number, "delete"))
     assert time.process_time() - begun < 2
     assert len(it) == 19_000
+
+
+def test_what_a_rule_that_is_gone_has_surely_not_sent_is_taken_out() -> None:
+    them = [change(1), change(2), change(3, rule=2), change(4)]
+    it = queue(*them, begun=3)
+    it.begin(1)
+    it.note_refused(1)  # the second time; the first may have sent it
+    assert [gone.message for gone, _ in it.take_out({2})] == [4]
+    it.note_refused(2)
+    assert [gone.message for gone, _ in it.take_out({2})] == [1, 2]
+    assert held(it) == [them[2]]

@@ -53,6 +53,16 @@ class Lives:
             with contextlib.suppress(UsageError):
                 tasks.cancel(self.rng.choice(self.all), "why")
 
+    def pause(self) -> None:
+        if self.all:
+            with contextlib.suppress(UsageError):
+                tasks.pause(self.rng.choice(self.all), "why")
+
+    def resume(self) -> None:
+        for it in self.all:
+            if tasks.get(it)["state"] == "paused":
+                tasks.resume(it)
+
     def retry(self) -> None:
         if self.all:
             with contextlib.suppress(UsageError):
@@ -91,6 +101,7 @@ class Lives:
         seldom = (
             *(self.add_node, self.kill_node, self.move),
             *(self.change_leader, self.lose_some_of_redis, self.toggle_answers),
+            *(self.pause, self.pause, self.pause, self.resume),
         )
         self.rng.choice(often if self.rng.random() < 0.7 else seldom)()
         self.deliver_cancels()
@@ -111,6 +122,7 @@ def test_each_task_ends_once_with_one_effect_whatever_happens(bench: TaskBench, 
 
     def have_all_finished() -> bool:
         lives.deliver_cancels()
+        lives.resume()
         return bench.states(lives.all) <= set(tasks.FINISHED)
 
     bench.until(have_all_finished, 60, tick=0.3)
