@@ -27,7 +27,9 @@ def add(
     require: Annotated[
         list[str] | None,
         typer.Option(
-            "--require", help="KEY=VALUE of the nodes from which it can be reached; repeat it."
+            "--require",
+            metavar="KEY=VALUE",
+            help="Labels of the nodes from which it can be reached; repeat it.",
         ),
     ] = None,
 ) -> None:
@@ -97,7 +99,9 @@ def check(
     invocation: Invocation,
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Names [default: all].", autocompletion=complete.proxies),
+        typer.Argument(
+            metavar="NAME", help="Names [default: all].", autocompletion=complete.proxies
+        ),
     ] = None,
     pool: Pool = "",
     sandbox: Annotated[

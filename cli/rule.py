@@ -46,8 +46,12 @@ OfSession = Annotated[
 def add(
     invocation: Invocation,
     session: Annotated[str, typer.Argument(autocompletion=complete.sessions)],
-    source: Annotated[list[str], typer.Option("--from", help="A source chat; may be repeated.")],
-    destination: Annotated[list[str], typer.Option("--to", help="A destination; may be repeated.")],
+    source: Annotated[
+        list[str], typer.Option("--from", metavar="CHAT", help="A source chat; may be repeated.")
+    ],
+    destination: Annotated[
+        list[str], typer.Option("--to", metavar="CHAT", help="A destination; may be repeated.")
+    ],
     mode: Annotated[
         str,
         typer.Option(

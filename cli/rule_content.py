@@ -30,10 +30,10 @@ def set_(
     invocation: Invocation,
     rule: Which,
     source: Annotated[
-        list[str] | None, typer.Option("--from", help="The source chats instead.")
+        list[str] | None, typer.Option("--from", metavar="CHAT", help="The source chats instead.")
     ] = None,
     destination: Annotated[
-        list[str] | None, typer.Option("--to", help="The destinations instead.")
+        list[str] | None, typer.Option("--to", metavar="CHAT", help="The destinations instead.")
     ] = None,
     mode: Annotated[
         str | None,

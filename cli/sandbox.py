@@ -343,7 +343,7 @@ def fault(
 def mischief(
     share: Annotated[
         list[str] | None,
-        typer.Argument(help="KIND=SHARE, for example omitted=0.05; none: end it."),
+        typer.Argument(metavar="KIND=SHARE", help="For example omitted=0.05; none: end it."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="The same seed does the same.")] = 0,
 ) -> None:

@@ -28,7 +28,9 @@ Name = Annotated[
 ]
 Names = Annotated[
     list[str],
-    typer.Argument(help="Names, ids, or unique beginnings.", autocompletion=complete.sessions),
+    typer.Argument(
+        metavar="NAME", help="Names, ids, or unique beginnings.", autocompletion=complete.sessions
+    ),
 ]
 Owner = Annotated[str, typer.Option("--user", help="Who owns it.", autocompletion=complete.users)]
 

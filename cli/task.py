@@ -43,7 +43,12 @@ def submit(
     ] = None,
     session: Annotated[
         list[str] | None,
-        typer.Option("--session", help="For this session.", autocompletion=complete.sessions),
+        typer.Option(
+            "--session",
+            metavar="NAME",
+            help="For this session; repeat it.",
+            autocompletion=complete.sessions,
+        ),
     ] = None,
     user: Annotated[
         str,

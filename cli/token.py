@@ -21,7 +21,9 @@ def create(
     name: Annotated[str, typer.Argument(help="What it is for.")],
     scopes: Annotated[
         list[str],
-        typer.Option("--scope", help="NOUN:VERB, such as session:read or *:read; repeat it."),
+        typer.Option(
+            "--scope", metavar="NOUN:VERB", help="Such as session:read or *:read; repeat it."
+        ),
     ],
     owner: Annotated[
         str,

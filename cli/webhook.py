@@ -27,6 +27,7 @@ def add(
         list[str] | None,
         typer.Option(
             "--kind",
+            metavar="KIND",
             help="A kind of event, such as worker.lost; repeat it [default: all].",
             autocompletion=complete.event_kinds,
         ),

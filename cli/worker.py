@@ -17,14 +17,19 @@ if TYPE_CHECKING:
 app = groups.group("Worker nodes: they run the sessions.")
 Names = Annotated[
     list[str],
-    typer.Argument(help="Nodes, or unique beginnings.", autocompletion=complete.workers),
+    typer.Argument(
+        metavar="NODE", help="Nodes, or unique beginnings.", autocompletion=complete.workers
+    ),
 ]
 SomeNames = Annotated[
     list[str] | None,
-    typer.Argument(help="Nodes, or unique beginnings.", autocompletion=complete.workers),
+    typer.Argument(
+        metavar="NODE", help="Nodes, or unique beginnings.", autocompletion=complete.workers
+    ),
 ]
 Label = Annotated[
-    list[str] | None, typer.Option("--label", "-l", help="All live nodes with KEY=VALUE.")
+    list[str] | None,
+    typer.Option("--label", "-l", metavar="KEY=VALUE", help="All live nodes with this label."),
 ]
 Every = Annotated[bool, typer.Option("--all", help="All live nodes.")]
 _COLUMNS = ["NODE", "STATE", "SESSIONS", "MAX", "RSS", "FREE", "CPU", "FORWARDED", "HOST", "LABELS"]
@@ -44,7 +49,8 @@ def start(
         int | None, typer.Option("--ram-limit-mib", min=1, help="RAM it may use, in MiB.")
     ] = None,
     label: Annotated[
-        list[str] | None, typer.Option("--label", "-l", help="KEY=VALUE; may be repeated.")
+        list[str] | None,
+        typer.Option("--label", "-l", metavar="KEY=VALUE", help="A label; may be repeated."),
     ] = None,
     processes: Annotated[
         str | None,
@@ -75,7 +81,8 @@ def start(
 def list_(
     invocation: Invocation,
     label: Annotated[
-        list[str] | None, typer.Option("--label", "-l", help="Only with KEY=VALUE.")
+        list[str] | None,
+        typer.Option("--label", "-l", metavar="KEY=VALUE", help="Only with this label."),
     ] = None,
 ) -> None:
     """List the nodes that Redis knows; with --json each of their host processes.

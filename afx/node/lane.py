@@ -176,11 +176,15 @@ class Lane:
         return self._not_before - asyncio.get_running_loop().time() > _PARK_SECONDS
 
     def leave_out(self, rules: Collection[int]) -> None:
-        """Settle what has not begun, and is of none of these rules: they are gone.
+        """Settle what was surely not sent, and is of none of these rules: they are gone.
 
-        What an outbox holds of them is found out when it is read.
+        What an outbox holds of them is found out when it is read, as it is now.
         """
-        if self._outbox or not self._queue:
+        if not self._queue:
+            return
+        if self._outbox:
+            if any(it.rule not in rules for it, _ in self._queue.entries()):
+                self._outbox.open = self._queue.recall(self._outbox.open)
             return
         for delivery, ticket in self._queue.take_out(rules):
             outcome = RULE_GONE if delivery.op == "send" else KNOWN

@@ -122,7 +122,7 @@ class LaneQueue:
             it.tries += 1
 
     def note_refused(self, count: int) -> None:
-        """Telegram has sent none of the first deliveries, which were begun last."""
+        """Nothing was made of so many of the first deliveries, when they were begun last."""
         for it in self._first_alike(count):
             it.tries -= it.is_begun and it.tries > 0
 
@@ -187,12 +187,12 @@ class LaneQueue:
         return None
 
     def take_out(self, rules: Collection[int]) -> list[Entry]:
-        """Take out, and return, what has not begun and is of none of these rules."""
+        """Take out, and return, what was surely not sent and is of none of these rules."""
         kept: list[_Held] = []
         out: list[_Held] = []
         for it in self._held:
             if not it.is_gone:
-                (kept if it.is_begun or it.delivery.rule in rules else out).append(it)
+                (kept if it.tries or it.delivery.rule in rules else out).append(it)
         if out:
             self._held, self._count, self._index = deque(kept), len(kept), None
         return [(it.delivery, it.ticket) for it in out]

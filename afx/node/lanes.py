@@ -44,8 +44,8 @@ class Lanes(dict[int, Lane]):
         return [it for lane in self.values() for it in lane.begun()]
 
     def leave_out(self, rules: Collection[int]) -> None:
-        """Make only what is of these rules, and what has begun: the others are gone."""
-        for lane in self.values():
+        """Make only what is of these rules, and what may have been sent: the others are gone."""
+        for lane in list(self.values()):
             lane.leave_out(rules)
 
     def sends(self, outboxes: Outboxes, rule: int, destination: int) -> int:

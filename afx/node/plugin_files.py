@@ -8,7 +8,6 @@ are asked, again, and the random id of the send says that it is the same.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -23,6 +22,9 @@ from afx.node.lane_owner import LaneOwner
 from afx.node.pace import Pace
 from afx.node.reuploads import PARK_SECONDS, set_gone
 from afx.plugins import File, Message
+from afx.plugins.exchange import WrongAnswerError
+from afx.plugins.leftovers import remove
+from afx.plugins.processes import checked_file
 from afx.plugins.runner import Answer, Failed, PluginRunner
 from afx.plugins.spool import Spool
 from afx.telegram.change_sender import WITH_FILE
@@ -35,6 +37,7 @@ _MOST_STALE = 3
 """Times that a message is read anew since its file has another name by now."""
 _SUFFIX = 12
 """Characters of a name's ending that the file on disk keeps."""
+_NO_PATH = str.maketrans("/\0", "__")
 _LOCK = threading.Lock()
 _SPOOL: list[Spool] = []
 """That of this process, once something lies there."""
@@ -93,6 +96,8 @@ class Work:
         self._directory: Path | None = None
         self._file: File | None = None
         self._is_new = False
+        self._most = 0
+        """Bytes of the largest file that the plug-in may return which has made it."""
 
     async def ask(self, runner: PluginRunner, plugin: Plugin, message: Message) -> Answer | None:
         """Return what a plug-in makes of a message, without its file; None: it is gone.
@@ -115,7 +120,7 @@ class Work:
         if not isinstance(answer, Message):
             return answer
         if answer.file is not None and answer.file is not file:
-            self._file, self._is_new = answer.file, True
+            self._file, self._is_new, self._most = answer.file, True, plugin.files
         return replace(answer, file=None)
 
     async def made(self) -> LocalFile | Failed | None:
@@ -128,14 +133,17 @@ class Work:
         try:
             source = source_file(it.whole)
             assert source is not None
-            return await asyncio.to_thread(_adopted, file, source)
+            assert self._directory is not None
+            return await asyncio.to_thread(_adopted, file, source, self._directory, self._most)
+        except WrongAnswerError as error:
+            return Failed(str(error))
         except OSError as error:
             return Failed(str(error.strerror))
 
     async def end(self) -> None:
         """Remove what lies on the disk, but for what its plug-ins have made."""
         if self._directory is not None:
-            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+            await asyncio.to_thread(remove, self._directory)
 
     async def _fetch(self, most: int) -> File | None:
         for _ in range(_MOST_STALE):
@@ -187,7 +195,9 @@ class Work:
                 raise _DiskError(f"its file cannot be stored: {error.strerror}") from error
 
         await self._owner.transfers.download(source, keep)
-        return File(str(path), source.name, source.mime_type, source.size)
+        # A plug-in may write to a file of that name: it lies in its directory then.
+        name = source.name.translate(_NO_PATH)
+        return File(str(path), name, source.mime_type, source.size)
 
 
 def _too_large(size: int, most: int) -> str:
@@ -215,5 +225,6 @@ def _directory() -> Path:
     return _spool().directory()
 
 
-def _adopted(file: File, source: SourceFile) -> LocalFile:
+def _adopted(file: File, source: SourceFile, directory: Path, most: int) -> LocalFile:
+    checked_file(file, directory, most)  # a later plug-in may have put something in its place
     return LocalFile(_spool().adopt(Path(file.path)), source, file.name, file.mime_type)

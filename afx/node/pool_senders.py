@@ -23,6 +23,7 @@ from afx.telegram.errors import is_lost_login, logged
 from afx.telegram.sender import Outcome
 
 _RETRY_SECONDS = 0.1
+_CANCEL_SECONDS = 0.2
 _END_SECONDS = 2.0
 """How long the stop of a session waits for what it was asked for."""
 _STOPPING = Outcome("wait", seconds=1.0, reason="it is stopping")
@@ -80,10 +81,16 @@ class PoolSenders:
                 task.cancel()
 
     async def close(self) -> None:
-        """End all that is under way."""
+        """End all that is under way.
+
+        One cancel is not enough: a call that is cancelled may raise its own error instead.
+        """
         tasks = [it.task for it in self._under_way.values() if it.task is not None]
-        for task in tasks:
-            task.cancel()
+        left = set(tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            _done, left = await asyncio.wait(left, timeout=_CANCEL_SECONDS)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _look(self, entry: Entry) -> None:

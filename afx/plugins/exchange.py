@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,15 +24,19 @@ class WrongAnswerError(Exception):
 
 
 def order_text(
-    name: str, settings: Mapping[str, str], message: Message, *, memory: int, most: int
+    name: str, settings: Mapping[str, str], message: Message, *, memory: int, most: int, cpu: int
 ) -> str:
-    """Return what a process is told: limits in bytes, of its memory and of a file it writes."""
+    """Return what a process is told: limits of its memory and of a file it writes, in bytes.
+
+    ``cpu`` is that of its CPU time, in seconds.
+    """
     return json.dumps(
         {
             "name": name,
             "settings": dict(settings),
             "memory": memory,
             "most": most,
+            "cpu": cpu,
             "message": fields_of(message),
         }
     )
@@ -75,13 +81,17 @@ def read_answer(directory: Path, message: Message) -> Message | Drop:
     A file in it is not checked yet.
     """
     try:
-        with (directory / ANSWER).open("rb") as stream:
+        # A pipe in its place would be waited for.
+        with os.fdopen(os.open(directory / ANSWER, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise WrongAnswerError("its answer is no file")
             data = stream.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise WrongAnswerError("its answer is too long")
         fields = json.loads(data)
         if fields["kind"] == "failed":
-            raise WrongAnswerError(str(fields["reason"])[:_LONGEST_NAME])
+            reason = str(fields["reason"])[:_LONGEST_NAME]
+            raise WrongAnswerError(reason.encode(errors="replace").decode())
         if fields["kind"] == "none":
             return message
         if fields["kind"] == "drop":
@@ -102,11 +112,15 @@ def _checked(fields: Mapping[str, Any], message: Message) -> Message:
     text.encode()  # a lone surrogate cannot be sent
     if file is not None:
         path, name, mime_type, size = file
-        if not all(isinstance(it, str) and it for it in (path, name, mime_type)):
+        if not all(isinstance(it, str) for it in (path, name, mime_type)) or not path:
             raise ValueError("no file")
-        if max(len(name), len(mime_type)) > _LONGEST_NAME or "\0" in path:
-            raise ValueError("no names")
-        name.encode(), mime_type.encode()
+        own = message.file  # the names that its message gives it are no matter of the plug-in
+        for it in {name, mime_type} - ({own.name, own.mime_type} if own else set()):
+            if not 0 < len(it) <= _LONGEST_NAME:
+                raise ValueError("no names")
+            it.encode()
+        if "\0" in path:
+            raise ValueError("no path")
         given = File(path, name, mime_type, size)
         # Only one that is new has no size.
         file = message.file if given == message.file else File(path, name, mime_type)

@@ -12,30 +12,58 @@ import inspect
 import json
 import os
 import resource
+import signal
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from afx.plugins import installed
 from afx.plugins.exchange import ANSWER, ORDER, answer_text, message_of
+from afx.plugins.leftovers import kill_those_of
 
 _NICER = 5
 
 
 def main() -> None:
     """Do what the order in the working directory says."""
+    _die_with_node()
     order = json.loads(Path(ORDER).read_bytes())
     os.nice(_NICER)
     for limit, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_AS, order["memory"]),
         (resource.RLIMIT_FSIZE, order["most"]),
+        # What hangs in no code of Python's, and computes, outlives its node for so long.
+        (resource.RLIMIT_CPU, order["cpu"]),
     ):
         # Not where its own limit is lower already, or the system has none.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(limit, (value, value))
     Path(ANSWER).write_text(answered(order))
     os._exit(0)  # whatever threads the plug-in has left
+
+
+def _die_with_node() -> None:
+    """End, with all that the plug-in has started, when the node's process ends.
+
+    Its end of the standard input closes then, however it ends; the plug-in reads an empty one.
+    """
+    node = os.dup(0)
+    os.set_inheritable(node, False)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    threading.Thread(target=_wait_for_end, args=(node, Path.cwd()), daemon=True).start()
+
+
+def _wait_for_end(node: int, directory: Path) -> None:
+    try:
+        while os.read(node, 1):
+            pass
+        kill_those_of(directory)
+    finally:
+        os.killpg(0, signal.SIGKILL)
 
 
 def answered(order: Mapping[str, Any]) -> str:

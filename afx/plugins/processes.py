@@ -1,7 +1,8 @@
 """Runs plug-ins that get files, each call in a process of its own that is killed at its deadline.
 
 Nothing waits on the loop of the sessions: a thread waits for the process, and reads what it has
-left. Two run at once.
+left. Two run at once. Nothing of a process lives on: neither when it ends, nor when its node is
+killed, nor what has left its group.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +23,15 @@ from pathlib import Path
 from afx.forwarding.plugin_options import Plugin
 from afx.plugins import Drop, File, Message
 from afx.plugins.exchange import ANSWER, ORDER, WrongAnswerError, order_text, read_answer
+from afx.plugins.leftovers import bytes_within, kill_those_of
 
 _AT_ONCE = 2
 _ROOM = 4
 """How many times as large as its limit a file may be that it writes on the way."""
 _LEAST_ROOM = 16 * 1024 * 1024
+_FILES = 4
+"""How many of the largest files it may have on the disk at once."""
+_WATCHED_SECONDS = 0.2
 _KEPT = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 """What it learns of the node's environment: no keys and no addresses."""
 
@@ -62,22 +68,25 @@ class _Call:
         self._use, self._message, self._directory = use, message, directory
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_stopped = self._is_late = False
+        self._is_stopped = False
+        self._ended = threading.Event()
+        self._why = ""
+        """Why it was killed before it has ended."""
 
     def run(self) -> Message | Drop:
         """Run the process to its end."""
         use, directory = self._use, self._directory
-        with contextlib.suppress(FileNotFoundError):
-            (directory / ANSWER).unlink()
         try:
+            for it in (ANSWER, ORDER):  # whatever the plug-in before has left in their places
+                with contextlib.suppress(FileNotFoundError):
+                    (directory / it).unlink()
             most = max(_ROOM * use.files, _LEAST_ROOM)
-            order = order_text(use.name, use.settings, self._message, memory=use.memory, most=most)
-            (directory / ORDER).write_text(order)
-            code = self._wait()
+            (directory / ORDER).write_text(self._order(most))
+            code = self._wait(most)
         except OSError as error:
             raise WrongAnswerError(f"its process does not start: {error.strerror}") from error
-        if self._is_late:
-            raise WrongAnswerError(f"no answer within {use.timeout:g} s")
+        if self._why:
+            raise WrongAnswerError(self._why)
         if code:
             how = f"by signal {-code}" if code < 0 else f"with status {code}"
             raise WrongAnswerError(f"its process ended {how}")
@@ -86,13 +95,19 @@ class _Call:
             return answer
         return replace(answer, file=checked_file(answer.file, directory, use.files))
 
+    def _order(self, most: int) -> str:
+        use, message = self._use, self._message
+        cpu = (int(use.timeout) + 1) * (os.cpu_count() or 1)
+        return order_text(use.name, use.settings, message, memory=use.memory, most=most, cpu=cpu)
+
     def stop(self) -> None:
         """End it, whether it has begun or not."""
         with self._lock:
             self._is_stopped = True
             self._kill()
 
-    def _wait(self) -> int:
+    def _wait(self, most: int) -> int:
+        watch = threading.Thread(target=self._watch, args=(_FILES * most,), daemon=True)
         with self._lock:
             if self._is_stopped:
                 raise WrongAnswerError("it was cancelled")
@@ -103,32 +118,44 @@ class _Call:
                 [sys.executable, "-P", "-m", "afx.plugins.process"],
                 cwd=self._directory,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # its end is that of this process
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        timer = threading.Timer(self._use.timeout, self._end_late)
-        timer.daemon = True
-        timer.start()
         try:
+            watch.start()
             if hasattr(os, "waitid"):  # macOS has none before Python 3.13
                 # It stays a zombie until its group is killed: its number is no other's by then.
                 os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             else:
                 process.wait()
         finally:
-            timer.cancel()
+            self._ended.set()
             with self._lock:
                 self._kill()
                 self._process = None
                 code = process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
+            kill_those_of(self._directory)
         return code
 
-    def _end_late(self) -> None:
+    def _watch(self, most: int) -> None:
+        """Kill it when its time is over, or it fills the disk with more than so many bytes."""
+        end = time.monotonic() + self._use.timeout
+        while (left := end - time.monotonic()) > 0:
+            if self._ended.wait(min(left, _WATCHED_SECONDS)):
+                return
+            if bytes_within(self._directory, most) > most:
+                self._end(f"it has written more than {most:,} bytes")
+                return
+        self._end(f"no answer within {self._use.timeout:g} s")
+
+    def _end(self, why: str) -> None:
         with self._lock:
             if self._process is not None:
-                self._is_late = True
+                self._why = why
                 self._kill()
 
     def _kill(self) -> None:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
+import stat
 import tempfile
 import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-_LOCK = "lock"
+from afx.plugins.leftovers import remove
+
+_LOCK, _NEW = "lock", "new-lock"
 _YOUNG_SECONDS = 60.0
-"""A directory may be that of a process which has not locked it yet."""
+"""A directory without a lock may be that of a process which has not made it yet."""
 
 
 class Spool:
@@ -28,10 +30,11 @@ class Spool:
         parent = within or Path(tempfile.gettempdir())
         prefix = f"afx-plugins-{os.getuid()}-"
         for it in _left(parent, prefix):
-            shutil.rmtree(it, ignore_errors=True)
+            remove(it)
         self.root = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        lock = os.open(self.root / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        lock = os.open(self.root / _NEW, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
+        (self.root / _NEW).rename(self.root / _LOCK)  # nobody sees it without its lock
         self._end = weakref.finalize(self, _remove, self.root, lock)
 
     def directory(self) -> Path:
@@ -42,7 +45,11 @@ class Spool:
         """Move a file out of a message's directory, which is then removed alone."""
         descriptor, made = tempfile.mkstemp(dir=self.root)
         os.close(descriptor)
-        return path.replace(made)
+        try:
+            return path.replace(made)
+        except OSError:
+            Path(made).unlink()
+            raise
 
     def close(self) -> None:
         """Remove everything."""
@@ -54,9 +61,16 @@ def _left(parent: Path, prefix: str) -> Iterator[Path]:
     for it in parent.glob(f"{prefix}*"):
         try:
             about = it.lstat()
-            if about.st_uid != os.getuid() or time.time() - about.st_mtime < _YOUNG_SECONDS:
-                continue
-            lock = os.open(it / _LOCK, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError:
+            continue
+        if about.st_uid != os.getuid() or not stat.S_ISDIR(about.st_mode):
+            continue
+        try:
+            lock = os.open(it / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if time.time() - about.st_mtime >= _YOUNG_SECONDS:
+                yield it
+            continue
         except OSError:
             continue
         try:
@@ -69,5 +83,5 @@ def _left(parent: Path, prefix: str) -> Iterator[Path]:
 
 
 def _remove(root: Path, lock: int) -> None:
-    shutil.rmtree(root, ignore_errors=True)
+    remove(root)
     os.close(lock)

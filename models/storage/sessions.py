@@ -177,17 +177,18 @@ def listing(
     column, backwards = order_of(sort, _ORDERS)
     if chosen.prefix and sort != "name":
         raise UsageError("Names that begin with a text are listed by name; leave out the order.")
+    # By its id: within a subquery the database does not see how few sessions a user has.
+    owned = [_id_of(owner)] if owner else []
 
     def made() -> Any:
         found = filtered(described(), chosen)
-        return found.where(_owned_by(owner)) if owner else found
+        return found.where(Session.user == owned[0]) if owned else found
 
     query = paging.Query(made, column.key, by_code_points=bool(chosen.prefix))
     known = kept(chosen)
     if known is not None:
         shape, values = known
-        if owner:
-            values = [*values, owner]
+        values = [*values, *owned]
         return paging.fetch_prepared(
             query,
             _prepared,
@@ -389,6 +390,11 @@ def names_of_account(account: int, *, owner: str = "", limit: int = 10) -> list[
     """Return the first names of the sessions of a Telegram account, by its id."""
     query = Session.select(Session.name).where((Session.account == account) & _owned_by(owner))
     return [it.name for it in query.order_by(Session.name).limit(limit)]
+
+
+def _id_of(owner: str) -> int:
+    found = User.select(User.id).where(User.name == owner).tuples().first()
+    return int(found[0]) if found else 0
 
 
 def _owned_by(owner: str) -> Any:

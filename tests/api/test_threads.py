@@ -27,7 +27,7 @@ def test_what_waits_for_strangers_holds_up_nothing_else_and_few_of_it_wait() -> 
             for _ in range(threads._MOST_ASKING)
         ]
         await asyncio.sleep(0)
-        with pytest.raises(BusyError, match="being checked"):
+        with pytest.raises(BusyError, match="asked already"):
             await pools.ask_strangers(lambda: None)
         assert await pools.long(lambda: 1) == 1
         assert await pools.change(lambda: 2) == 2

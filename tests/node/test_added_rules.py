@@ -19,6 +19,8 @@ from afx.node.session import HostedSession
 from afx.reasons import DeadReason, TroubleReason
 from afx.sandbox.telegram.peers import Channel
 
+WAIT = (420, "FLOOD_WAIT_1")
+
 
 def rule_of(number: int, source: Channel | str, to: Channel, **more: Any) -> RuleSpec:
     source_name = source if isinstance(source, str) else str(source.marked)
@@ -160,6 +162,36 @@ def test_what_waits_of_a_rule_that_is_removed_is_not_sent_and_is_a_dead_letter()
         harness.commit(session)
         assert sorted((it.reason, it.messages) for it in harness.dead) == [
             (DeadReason.RULE_CHANGED, (1, 2))
+        ]
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("is_parked", [False, True])
+def test_what_telegram_has_refused_for_now_is_not_sent_by_a_rule_that_is_removed_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, is_parked: bool
+) -> None:
+    sends = RefusingHandler(monkeypatch, functions.messages.SendMessageRequest, WAIT)
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        second = sandbox.channel(account)
+        session = harness.session(account, (source, to, "copy"), (second, to, "copy"))
+        await session.start()
+        say(sandbox, source, "1")
+        lanes = session.forwarder.lanes
+        await until(lambda: bool(sends.requests) and lanes[to.marked]._timer is not None)
+        say(sandbox, second, "kept")
+        if is_parked:
+            lanes[to.marked].park()
+        await until(lambda: len(list(lanes[to.marked].waiting())) == 2)
+        session.renew([it for it in session.spec.rules if it.id == 2])
+        await until(lambda: "kept" in texts(to))
+        assert texts(to) == ["kept"]
+        await session.stop()
+        harness.commit(session)
+        assert [(it.reason, it.messages) for it in harness.dead] == [
+            (DeadReason.RULE_CHANGED, (1,))
         ]
 
     run_scenario(scenario)

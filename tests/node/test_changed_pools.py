@@ -67,6 +67,24 @@ def without_senders(fleet: Fleet) -> list[RuleSpec]:
     return [replace(it, options={}) for it in fleet.rules[OWNER]]
 
 
+def test_what_waits_for_senders_is_not_sent_by_the_session_when_their_rule_is_removed(
+    redis_url: str, redis: redis_module.Redis, home: Path
+) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        source, to = pool(fleet, posting=(OWNER,))
+        await fleet.start(OWNER, "w1")
+        owner = owner_of(fleet)
+        say(fleet.sandbox, source, "one", "two")
+        lanes = owner.forwarder.lanes
+        await until(lambda: to.marked in lanes and len(lanes[to.marked].begun()) == 2)
+        await until(lambda: lanes[to.marked]._task is None)
+        owner.renew([])
+        await until(lambda: not list(lanes[to.marked].waiting()))
+        assert not texts(to)
+
+    run(redis, redis_url, home, scenario, "w1")
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_what_a_removed_sender_may_have_sent_is_asked_of_it_alone(
     redis_url: str,

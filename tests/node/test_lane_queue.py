@@ -152,3 +152,14 @@ def test_a_change_costs_the_same_however_much_the_lane_holds() -> None:
         assert it.fold(change(number, "delete"))
     assert time.process_time() - begun < 2
     assert len(it) == 19_000
+
+
+def test_what_a_rule_that_is_gone_has_surely_not_sent_is_taken_out() -> None:
+    them = [change(1), change(2), change(3, rule=2), change(4)]
+    it = queue(*them, begun=3)
+    it.begin(1)
+    it.note_refused(1)  # the second time; the first may have sent it
+    assert [gone.message for gone, _ in it.take_out({2})] == [4]
+    it.note_refused(2)
+    assert [gone.message for gone, _ in it.take_out({2})] == [1, 2]
+    assert held(it) == [them[2]]

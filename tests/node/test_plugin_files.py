@@ -196,6 +196,34 @@ def test_the_rule_says_what_becomes_of_a_file_without_an_answer(
     assert not left(asked)
 
 
+def test_what_a_later_plugin_puts_in_the_place_of_a_file_is_not_sent(
+    asked: InProcess, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"of the node")
+
+    def swap(message: Message) -> None:
+        assert message.file is not None
+        path = Path(message.file.path)
+        path.unlink()
+        path.symlink_to(secret)
+
+    asked.hooks["swap"] = swap
+
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        session = harness.session(account, (source, to, "copy", options("stamp", "swap")))
+        await session.start()
+        publish(sandbox, source, "a", photo(sandbox))
+        await settled(session, source)
+        assert texts(to) == ["a"] and copies(to)[0].data == b"photo"
+        assert TroubleReason.PLUGIN_FAILED in harness.reasons
+        await session.stop()
+
+    run_scenario(scenario)
+    assert secret.read_bytes() == b"of the node" and not left(asked)
+
+
 def test_a_crash_after_the_send_asks_again_and_doubles_nothing(asked: InProcess) -> None:
     async def scenario(sandbox: SandboxHarness) -> None:
         harness, account, source, to = one_rule(sandbox)

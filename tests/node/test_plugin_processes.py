@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from support import plugin_files
+from support.plugin_files import given, is_alive
 from support.sandbox import until
 from telethon.tl import types
 
@@ -21,7 +21,6 @@ from afx.plugins import Drop, File, Message
 from afx.plugins.exchange import ANSWER, WrongAnswerError, fields_of, order_text, read_answer
 from afx.plugins.process import answered
 from afx.plugins.processes import Processes, checked_file
-from afx.plugins.spool import Spool
 
 MIB = 1024 * 1024
 
@@ -33,14 +32,6 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 BOLD = (types.MessageEntityBold(0, 4),)
-
-
-def given(directory: Path, entities: tuple[Any, ...] = ()) -> tuple[Message, Path]:
-    own = directory / "own"
-    own.mkdir()
-    (own / "source.jpg").write_bytes(b"photo")
-    file = File(str(own / "source.jpg"), "photo.jpg", "image/jpeg", 5)
-    return Message("text", entities, "photo", -1001, 7, 1, file=file), own
 
 
 def ask(directory: Path, name: str, *, more: Any = None, of: Any = (), **limits: Any) -> Any:
@@ -74,6 +65,7 @@ def test_it_learns_of_the_file_and_of_no_key_of_the_node(
         ("stop", "its process ended with status 3"),
         ("hog", "it raised MemoryError"),
         ("fill", "it raised OSError"),
+        ("many", "it has written more than 67,108,864 bytes"),
         ("nobody", "the plug-in 'nobody' is not installed here"),
     ],
 )
@@ -125,7 +117,7 @@ def test_an_answer_of_another_kind_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: Any, reason: str
 ) -> None:
     monkeypatch.setattr("afx.plugins.process.installed", lambda _name: hook)
-    order = json.loads(order_text("x", {}, given(tmp_path)[0], memory=1, most=1))
+    order = json.loads(order_text("x", {}, given(tmp_path)[0], memory=1, most=1, cpu=1))
     assert json.loads(answered(order)) == {"kind": "failed", "reason": reason}
 
 
@@ -167,11 +159,17 @@ def test_one_that_hangs_is_killed_with_what_it_has_started(
     asyncio.run(main())
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+@pytest.mark.parametrize(("name", "mime_type"), [("", "image/png"), ("n" * 300 + ".png", "")])
+def test_a_file_is_named_by_its_message_whatever_that_says(
+    tmp_path: Path, name: str, mime_type: str
+) -> None:
+    message, own = given(tmp_path)
+    assert message.file is not None
+    message = replace(message, file=replace(message.file, name=name, mime_type=mime_type))
+    for it in (message.with_text("other"), message.with_file("new")):
+        (own / ANSWER).write_text(json.dumps({"kind": "message", **fields_of(it)}))
+        answer = read_answer(own, message)
+        assert isinstance(answer, Message) and answer.file == it.file
 
 
 WRONG: list[Callable[[dict[str, Any]], Any]] = [
@@ -204,26 +202,6 @@ def test_an_answer_that_is_no_message_is_none(
     (own / ANSWER).write_text(json.dumps(wrong(good)))
     with pytest.raises(WrongAnswerError):
         read_answer(own, message)
-
-
-def test_what_a_killed_process_has_left_is_removed_and_what_another_one_uses_is_not(
-    tmp_path: Path,
-) -> None:
-    one, other = Spool(tmp_path), Spool(tmp_path)
-    for it in (one, other):
-        (it.directory() / "file").write_bytes(b"data")
-        os.utime(it.root, (1, 1))
-    left = tmp_path / one.root.name.replace(one.root.name[-4:], "left")
-    left.mkdir()
-    (left / "file").write_bytes(b"data")
-    os.utime(left, (1, 1))
-    young = tmp_path / one.root.name.replace(one.root.name[-4:], "soon")
-    young.mkdir()
-    third = Spool(tmp_path)
-    assert set(tmp_path.iterdir()) == {one.root, other.root, young, third.root}
-    for it in (one, other, third):
-        it.close()
-    assert set(tmp_path.iterdir()) == {young}
 
 
 def test_the_example_that_reads_a_photo_adds_what_a_command_prints(tmp_path: Path) -> None:

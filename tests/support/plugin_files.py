@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from afx.plugins import Message
+import psutil
+
+from afx.plugins import File, Message
 from afx.plugins.exchange import WrongAnswerError
 from afx.plugins.runner import Answer, Failed, PluginRunner
 
@@ -31,7 +33,8 @@ async def tell(message, settings):
 
 async def hang(message, settings):
     with open(settings["pids"], "w") as stream:
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        command = [sys.executable, "-c", "import time; time.sleep(600)"]
+        child = subprocess.Popen(command, start_new_session=True)
         stream.write(f"{os.getpid()} {child.pid}")
     time.sleep(600)
 
@@ -42,6 +45,19 @@ async def fill(message, settings):
     with open("new", "wb") as stream:
         for _ in range(64):
             stream.write(bytes(1 << 20))
+
+async def many(message, settings):
+    for number in range(600):
+        with open(f"new{number}", "wb") as stream:
+            stream.write(bytes(1 << 20))
+        time.sleep(0.002)
+
+async def pipes(message, settings):
+    os.unlink("order.json")
+    os.mkfifo("order.json")
+    if settings:
+        os.mkfifo("answer.json")
+        os._exit(0)
 
 async def stop(message, settings):
     os._exit(3)
@@ -96,3 +112,18 @@ class InProcess(PluginRunner):
         except WrongAnswerError as error:
             return Failed(str(error))
         return message if answer is None else answer
+
+
+def given(directory: Path, entities: tuple[Any, ...] = ()) -> tuple[Message, Path]:
+    own = directory / "own"
+    own.mkdir()
+    (own / "source.jpg").write_bytes(b"photo")
+    file = File(str(own / "source.jpg"), "photo.jpg", "image/jpeg", 5)
+    return Message("text", entities, "photo", -1001, 7, 1, file=file), own
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -17,7 +17,7 @@ from afx import lease
 from afx.cluster import keys
 from afx.cluster.specs import RuleSpec
 from afx.config import load
-from afx.node.host import Host
+from afx.node.host import Host, _cancel
 from afx.node.lease_memory import LeaseMemory
 from afx.sandbox.telegram.peers import Account, Channel
 from afx.security.vault import Vault
@@ -111,7 +111,8 @@ class Fleet:
         for session in sessions:
             await session.forwarder.lanes.cancel()
             await session.client.disconnect()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Once is not enough: a call that is cancelled may raise its own error instead.
+        await _cancel(set(tasks))
         await host._redis.connection_pool.disconnect(inuse_connections=True)
         return [it.session_id for it in sessions]
 

@@ -21,7 +21,7 @@ from afx.operations.task_requests import TaskRequest
 from afx.servers import ProcessServers
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def dashboard() -> Iterator[Dashboard]:
     home = Path(tempfile.mkdtemp(prefix="afx-t-"))
     # The browser first: without one, nothing else is started.
