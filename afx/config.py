@@ -208,7 +208,8 @@ class Settings(BaseModel):
         # The library pydantic-settings would do this; its import takes longer than a query.
         path = config_file()
         found = read_settings_file(path) if path else {}
-        for given in (_variables(), flags):
+        in_environment = {name: os.environ[it] for name, it in variables().items()}
+        for given in (in_environment, flags):
             found = found | {name: _merged(found.get(name), it) for name, it in given.items()}
         super().__init__(**found)
 
@@ -284,11 +285,17 @@ class Settings(BaseModel):
         return self.database_url or f"sqlite:///{self.home / 'afx.db'}"
 
 
-def _variables() -> dict[str, str]:
-    """Return the settings that the environment gives, by name; the case of a variable is free."""
-    given = {name.lower(): value for name, value in os.environ.items()}
+def variables() -> dict[str, str]:
+    """Return the variables that give settings, by setting; the case of a variable is free."""
+    given = {name.lower(): name for name in os.environ}
     names = {f"{_PREFIX}{it}": it for it in Settings.model_fields}
     return {name: given[variable] for variable, name in names.items() if variable in given}
+
+
+def _named(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what a file says under the settings' own names; a second one of a setting is none."""
+    known = Settings.model_fields.keys() - found.keys()
+    return {name.lower() if name.lower() in known else name: it for name, it in found.items()}
 
 
 def _merged(below: Any, above: Any) -> Any:
@@ -297,7 +304,10 @@ def _merged(below: Any, above: Any) -> Any:
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
-    """Return what a settings file says; raises ConfigError for what cannot be read as TOML."""
+    """Return what a settings file says; the case of a setting's name is free.
+
+    Raises ConfigError for what cannot be read as TOML.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST_FILE + 1)
@@ -308,7 +318,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
             f"The settings file {path} has more than {_LARGEST_FILE // 1024} KiB; shorten it."
         )
     try:
-        return bounded_toml.loads(data.decode())
+        return _named(bounded_toml.loads(data.decode()))
     except UnicodeDecodeError as error:
         raise ConfigError(f"The settings file {path} is not UTF-8; save it as UTF-8.") from error
     except bounded_toml.TomlDepthError as error:

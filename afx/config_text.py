@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,14 @@ def described(settings: Settings) -> list[dict[str, Any]]:
     """Return every setting: its name, value, source and meaning; secrets hidden."""
     path = config.config_file()
     in_file = config.read_settings_file(path) if path else {}
+    variables = config.variables()
     docs = _docs()
     found = []
     for name in Settings.model_fields:
         value = getattr(settings, name)
         if isinstance(value, SecretStr):
             value = "…" if value.get_secret_value() else ""
-        if f"AFX_{name.upper()}" in os.environ:
-            source = f"AFX_{name.upper()}"
-        else:
-            source = str(path) if name in in_file else "default"
+        source = variables.get(name) or (str(path) if name in in_file else "default")
         found.append(
             {
                 "name": name,

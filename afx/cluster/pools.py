@@ -207,18 +207,19 @@ class PoolStore:
             answers = await pipe.execute()
         return [it for it, found in zip(lanes, answers, strict=True) if found]
 
-    async def busy(self, lanes: Sequence[PoolLane]) -> list[PoolLane]:
-        """Return those of some lanes of which senders have something under way, or in doubt."""
+    async def asked(self, lanes: Sequence[PoolLane]) -> set[int]:
+        """Return the random_ids of what senders of some lanes may have sent, or are asked for.
+
+        With those of the last order, whose links may just have been stored.
+        """
         async with self._redis.pipeline(transaction=False) as pipe:
             for it in lanes:
                 pipe.hgetall(keys.pool(*it))
             answers = await pipe.execute(raise_on_error=False)
-        return [
-            it
-            for it, fields in zip(lanes, answers, strict=True)
-            if isinstance(fields, dict)
-            and (fields.get("state") in ("put", "taken") or parse_doubts(fields))
-        ]
+        found = [it for it in answers if isinstance(it, dict)]
+        ids = {it.random_id for fields in found for it in parse_doubts(fields)}
+        texts = [fields.get(name, "") for fields in found for name in ("ids", "sent")]
+        return ids.union(int(it) for text in texts for it in _NUMBER.findall(text))
 
     async def entries(self, incarnation: str) -> list[Entry]:
         """Take the lanes at which a node is to look; what is malformed is left out."""

@@ -24,13 +24,16 @@ import structlog
 from afx.cluster import keys
 from afx.cluster.links import CopyRoute, block_key, layout, parse_block
 from afx.empty import NONE, NOTHING
-from afx.forwarding.pipeline import Incoming
+from afx.forwarding.pipeline import Delivery, Incoming, deliveries
 from afx.forwarding.rules import Route, loops
 from afx.node.copy_judge import CopyJudge, OriginSource, Passed
+from afx.node.outbox_reader import RULE_GONE
 from afx.owned_tasks import OwnedTasks
 from afx.reasons import TroubleReason
 from afx.telegram.boxes import Ticket
 from afx.telegram.errors import logged
+from afx.telegram.facts import TelegramFacts
+from afx.telegram.sender import Outcome
 
 _AT_ONCE = 256
 """Messages for which Redis is asked in one round trip."""
@@ -67,6 +70,9 @@ class AdmissionOwner(Protocol):
     def left_out(self, ticket: Ticket) -> None:
         """Settle a delivery that is not to be made."""
 
+    def settled(self, delivery: Delivery, ticket: Ticket, outcome: Outcome) -> None:
+        """Take what became of a delivery."""
+
     async def judge(self, message: Incoming, routes: Sequence[Route]) -> Sequence[Route]:
         """Return the routes whose filters take a message, once they can be asked."""
 
@@ -96,6 +102,7 @@ class Admission:
 
     __slots__ = (
         "_blocks",
+        "_gone",
         "_guarded",
         "_heads",
         "_judge_of_copies",
@@ -119,6 +126,8 @@ class Admission:
         self._guarded: frozenset[int] = NONE
         self._owner = owner
         self._rules: tuple[int, ...] = ()
+        self._gone: frozenset[int] = NONE
+        """Rules that are gone: messages of them may still wait here."""
         self._heads: Mapping[CopyRoute, int] | None = None
         """The highest source id that earlier runs have linked; None until it is read."""
         self._newest: Mapping[int, int] = NOTHING
@@ -136,6 +145,10 @@ class Admission:
         self._newest = NOTHING
         # Before the first message, which would wait for it while Redis does not answer.
         self._tasks.begin(self._prefetch_heads())
+
+    def leave_out(self, before: Collection[int], rules: Collection[int]) -> None:
+        """Make nothing more of those rules that there were ``before`` and are not any more."""
+        self._gone = self._gone.union(before).difference(rules) or NONE
 
     def note_guarded(self, chats: frozenset[int]) -> None:
         """Judge messages of these channels with care: other sessions post there."""
@@ -251,6 +264,9 @@ class Admission:
                 copy = blocks.get(block_key(key, item.message.id), {}).get(offset)
                 if copy:
                     self._owner.known(route, copy, item.ticket)
+                elif route.rule in self._gone:
+                    [delivery] = deliveries(item.message, [route], TelegramFacts)
+                    self._owner.settled(delivery, item.ticket, RULE_GONE)
                 else:
                     left.append(route)
             if left:

@@ -70,7 +70,7 @@ class ChatWatch:
         So end the sends of lanes that have got senders since.
         """
         intents, own = self._forwarder.intents, self._forwarder.pools.own
-        if not intents.inherited and not own.open:
+        if not intents.inherited and own.is_settled:
             return
         boxes = list(self._reader.boxes())
         if self._replayed is None:
@@ -78,6 +78,8 @@ class ChatWatch:
                 return
             self._replayed = [ticket for box in boxes for ticket in box.tickets]
         if not any(it.open for it in self._replayed):
+            self._replayed = []
+            has_open = bool(intents.inherited or own.open)
             for chat in intents.inherited:
                 # What an outbox holds may have been sent as well, and not been linked.
                 if not self._forwarder.outboxes.has(chat):
@@ -90,4 +92,7 @@ class ChatWatch:
                     for it in own.open
                     if it.destination not in begun and not outboxes.has(it.destination)
                 )
-            self._owner.progressed()
+            if not any(self._forwarder.outboxes.filled()):
+                own.end_earlier()
+            if has_open:
+                self._owner.progressed()

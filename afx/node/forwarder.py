@@ -328,8 +328,8 @@ class Forwarder:
 
     async def is_stored(self, batch: Sequence[Delivery]) -> bool:
         """Store what has to be stored before some sends; False: another node has the session."""
-        rules, parts = {it.rule for it in batch}, (self.seen, self.later.gate.counts)
-        if any(it.parts for it in batch) or any(it.is_unstored(rules) for it in parts):
+        rules, its = {it.rule for it in batch}, (self.seen, self.later.gate.counts, self.pools.own)
+        if any(it.parts for it in batch) or any(it.is_unstored(rules) for it in its):
             if not await self._owner.store():
                 return False
         return await self.intents.store(batch[0].destination)

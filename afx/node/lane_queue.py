@@ -122,7 +122,7 @@ class LaneQueue:
             it.tries += 1
 
     def note_refused(self, count: int) -> None:
-        """Nothing was made of so many of the first deliveries, when they were begun last."""
+        """Telegram has sent none of the first deliveries, which were begun last."""
         for it in self._first_alike(count):
             it.tries -= it.is_begun and it.tries > 0
 

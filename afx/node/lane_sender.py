@@ -377,7 +377,7 @@ class LaneSender:
 
         A forward names its source as well, which may be the one that is closed.
         """
-        if _closes_output(reason):
+        if reason.startswith(CLOSED_OUTPUT):
             self._pace.close(reason.removeprefix(CLOSED_OUTPUT))
         elif not is_forward(delivery) or await self._read_first(delivery) is not None:
             advice = advice_on(reason)
@@ -443,8 +443,5 @@ def _closes_destination(delivery: Delivery, outcome: Outcome) -> bool:
 
     That of a change says it of changes only: who may post may not pin.
     """
-    return _closes_output(outcome.reason) or (delivery.op == "send" and closes_chat(outcome.reason))
-
-
-def _closes_output(reason: str) -> bool:
-    return reason.startswith(CLOSED_OUTPUT)
+    closes_output = outcome.reason.startswith(CLOSED_OUTPUT)
+    return closes_output or (delivery.op == "send" and closes_chat(outcome.reason))

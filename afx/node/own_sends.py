@@ -30,7 +30,7 @@ class OwnSends:
         self._before: frozenset[PoolLane] = NONE
         self._is_loaded = False
         self._has_run = False
-        """An earlier run may have sent, and its lanes were not looked at yet."""
+        """An earlier run may have sent, and not all of that is settled."""
         self.open: frozenset[PoolLane] = NONE
         """Lanes of which something may be under way that the session has sent itself."""
         self.inherited: frozenset[PoolLane] = NONE
@@ -51,13 +51,10 @@ class OwnSends:
     def use(self, lanes: Iterable[PoolLane], begun: Set[PoolLane]) -> None:
         """Know the lanes with senders; of ``begun`` ones the session has something under way."""
         before, self._lanes = self._lanes, frozenset(lanes) or NONE
-        if self._has_run:
-            self.inherited = self.open = self._lanes - before or NONE
-            self._has_run = False
-        else:
-            self.inherited = self.inherited & self._lanes or NONE
-            new = self._lanes - before
-            self.open = (self.open & self._lanes) | (new & begun) or NONE
+        new = self._lanes - before
+        earlier = new if self._has_run else NONE
+        self.inherited = (self.inherited & self._lanes) | earlier or NONE
+        self.open = (self.open & self._lanes) | earlier | (new & begun) or NONE
 
     def end(self, lanes: Iterable[PoolLane]) -> None:
         """Note that nothing is under way in some lanes that the session has sent itself."""
@@ -65,7 +62,27 @@ class OwnSends:
         self.inherited = self.inherited - ended or NONE
         self.open = self.open - ended or NONE
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is under way any more that the session, or an earlier run, has sent."""
+        return not self._has_run and not self.open
+
+    def end_earlier(self) -> None:
+        """Note that all is settled that an earlier run may have sent, to whatever lane."""
+        self._has_run = False
+
     # --- what is to be stored --------------------------------------------------------------
+
+    def is_unstored(self, rules: Iterable[int]) -> bool:
+        """Return whether lanes are stored as their senders' alone for which the session sends.
+
+        They are of one of these rules; call it before a send.
+        """
+        if not self._taken and not self._before:
+            return False
+        wanted = set(rules)
+        own = (self._taken | self._before) - (self._lanes - self.open)
+        return any(it.rule in wanted for it in own)
 
     def take_fields(self) -> list[str]:
         """Return what has changed since the last call, as field, value, …; "" for none."""

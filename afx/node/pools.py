@@ -33,6 +33,7 @@ class Pools:
     """Gives the batches of rules with senders to these."""
 
     __slots__ = (
+        "_asked",
         "_begun",
         "_desk",
         "_epoch",
@@ -67,6 +68,8 @@ class Pools:
         self._routes: Routes = NOTHING
         self._begun: frozenset[int] = NONE
         """The random_ids of what the session had begun to send before its rules got senders."""
+        self._asked: frozenset[int] = NONE
+        """The random_ids of what senders may have sent where the session sends itself."""
         self.own = OwnSends()
         self.is_unchecked = False
         """Rules have lost their senders, and it was not looked what these may have sent."""
@@ -86,12 +89,12 @@ class Pools:
         rules = {rule: dict(it) for rule, it in {**more, **found}.items() if it}
         if rules.keys() - self._rules.keys():
             self._begun = frozenset(it.random_id for it in mine) or NONE
-        self.is_unchecked = self.is_unchecked or bool(self._rules.keys() - rules.keys())
         without = self._rules.keys() - rules.keys()
         self._rules, self._routes = rules or NOTHING, routes
         pooled = (PoolLane(it.rule, it.destination) for it in all_routes if it.rule in rules)
         begun_lanes = {PoolLane(it.rule, it.destination) for it in mine}
         self.own.use((it for it in pooled if is_channel(it.destination)), begun_lanes)
+        self.is_unchecked = self.is_unchecked or bool(without or self.own.inherited)
         self._note_chats()
         for rule in without:
             for lane in (its for key, its in self._lanes.items() if key.rule == rule):
@@ -107,8 +110,7 @@ class Pools:
         if self._desk is None:
             return
         store, self.is_unchecked = self._desk.store, False
-        if fresh := sorted(self.own.inherited):
-            self.own.end(await self._desk.ask(lambda: store.busy(fresh)))
+        fresh = sorted(self.own.inherited)
         wanted = {
             PoolLane(it.rule, it.destination)
             for it in chain.from_iterable(self._routes.values())
@@ -116,6 +118,9 @@ class Pools:
         }
         lanes = sorted(wanted - self._lanes.keys())
         try:
+            if fresh:
+                asked = await self._desk.ask(lambda: store.asked(fresh))
+                self._asked = frozenset(asked) or NONE
             found = await self._desk.ask(lambda: store.existing(lanes)) if lanes else []
         except BaseException:
             self.is_unchecked = True
@@ -139,7 +144,7 @@ class Pools:
         if delivery.rule in self._rules:
             inherited = self.own.inherited if delivery.op == "send" else ()
             if inherited and PoolLane(delivery.rule, delivery.destination) in inherited:
-                return False
+                return delivery.random_id in self._asked
             return delivery.random_id not in self._begun or delivery.op != "send"
         if not self._lanes:
             return False

@@ -153,8 +153,11 @@ class ReportSender:
 
         ``proof`` is that of the newest generation that is known (``generation_proof``).
         """
-        # An older one is superseded: the leader counts the parts of its own term only.
-        self._required = [it for it in self._required if not isinstance(it, Inventory)]
+        # An older one is superseded: the leader counts the parts of its own term only. One of a
+        # newer term is not: whoever led before may have asked late.
+        self._required = [
+            it for it in self._required if not (isinstance(it, Inventory) and it.term <= term)
+        ]
         parts = [sessions[it : it + _LISTED] for it in range(0, len(sessions), _LISTED)] or [()]
         for index, part in enumerate(parts, start=1):
             self._add(

@@ -199,6 +199,7 @@ class RuleWatch:
         has not begun, is not sent. Returns the rules as they are used then.
         """
         before, sources = self._closed.leave(), self._closed.sources
+        self._forwarder.admission.leave_out(self._closed.rules, {it.id for it in rules})
         used = self._closed.renew(rules)
         if self._closed.leave() != before:
             self._due = self._clock.monotonic()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.cli_runs import Run, complains, runner
 
-from afx import config
+from afx import config, config_text
 from afx.errors import ConfigError
 
 
@@ -151,3 +151,22 @@ def test_a_path_of_the_settings_file_that_is_too_long_is_shown_shortened(
     with pytest.raises(ConfigError, match="is no file") as refused:
         config.load()
     assert len(str(refused.value)) < 400
+
+
+def test_names_in_the_file_and_of_variables_are_of_any_case_also_where_they_are_shown(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "afx.toml").write_text(
+        "LOG_LEVEL = 'debug'\nTask_Slots = 7\ntask_slots = 8\n[Labels]\nRegion = 'eu'\n"
+    )
+    monkeypatch.setenv("AFX_CONFIG", str(home / "afx.toml"))
+    monkeypatch.setenv("afx_web_port", "9")
+    with pytest.raises(ConfigError, match="Task_Slots: there is no such setting"):
+        config.load()
+    (home / "afx.toml").write_text("LOG_LEVEL = 'debug'\n[Labels]\nRegion = 'eu'\n")
+    settings = config.load()
+    read = (settings.log_level, settings.labels, settings.web_port)
+    assert read == ("debug", {"Region": "eu"}, 9)
+    shown = {it["name"]: it["source"] for it in config_text.described(settings)}
+    assert shown["web_port"] == "afx_web_port"
+    assert shown["log_level"] == shown["labels"] == str(home / "afx.toml")

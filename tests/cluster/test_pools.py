@@ -129,11 +129,13 @@ def test_what_is_taken_is_not_taken_back_and_stays_in_doubt_for_the_next_owner(
     async def work(store: PoolStore) -> None:
         await store.own(LANE, OWNER)
         await put(store, 2, 2)
+        assert await store.asked([LANE]) == {100, 101}
         await store.take(LANE, FIRST)
         assert await look(store, back=True) == "taken"
         assert await put(store, 3, 3) == "lost", "no handover while an order is under way"
         assert await store.own(LANE, OWNER) == Owned(3, 2, 1, {100: 2, 101: 2})
         assert not await answer(store, FIRST, 2, (100, 101)), "it was asked by an older owner"
+        assert await store.asked([LANE]) == {100, 101}
 
     run(redis_url, redis, work)
     assert not stored_links(redis, 7)
@@ -216,6 +218,7 @@ def test_a_new_owner_is_told_what_was_sent_just_before_it_came(
         await put(store, 2, 2)
         await store.take(LANE, FIRST)
         await answer(store, FIRST, 2, (100, 101))
+        assert await store.asked([LANE]) == {100}
         for fence in (3, 4):
             assert await store.own(LANE, OWNER) == Owned(fence, 2, 1, {100: 2})
         await store.put(

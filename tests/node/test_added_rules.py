@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from telethon.tl import functions
 
 from afx.cluster.specs import RuleSpec
 from afx.node import rule_watch
+from afx.node.admission import Admission
 from afx.node.chat_watch import ChatWatch
 from afx.node.pools import Pools
 from afx.node.session import HostedSession
@@ -192,6 +194,38 @@ def test_what_telegram_has_refused_for_now_is_not_sent_by_a_rule_that_is_removed
         harness.commit(session)
         assert [(it.reason, it.messages) for it in harness.dead] == [
             (DeadReason.RULE_CHANGED, (1,))
+        ]
+
+    run_scenario(scenario)
+
+
+def test_what_is_not_admitted_yet_of_a_rule_that_is_removed_is_not_sent_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(sandbox: SandboxHarness) -> None:
+        harness, account, source, to = one_rule(sandbox)
+        other = sandbox.channel(posters=(account,))
+        answered, copies = asyncio.Event(), Admission.copies
+
+        async def late(admission: Admission, chat: int, messages: Sequence[int]) -> Any:
+            await answered.wait()
+            return await copies(admission, chat, messages)
+
+        monkeypatch.setattr(Admission, "copies", late)
+        session = harness.session(account, (source, to, "copy"), (source, other, "copy"))
+        await session.start()
+        session.forwarder.note_guarded(frozenset({source.marked}))
+        say(sandbox, source, "1", "2")
+        admission = session.forwarder.admission
+        await until(lambda: len(admission._queues.get(source.marked, ())) == 2)
+        session.renew([it for it in session.spec.rules if it.id == 2])
+        answered.set()
+        await until(lambda: texts(other) == ["1", "2"])
+        await session.stop()
+        assert not texts(to)
+        harness.commit(session)
+        assert [(it.reason, it.messages) for it in harness.dead] == [
+            (DeadReason.RULE_CHANGED, (1, 2))
         ]
 
     run_scenario(scenario)

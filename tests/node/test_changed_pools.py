@@ -139,8 +139,9 @@ def test_it_is_as_well_when_the_rule_loses_its_senders_while_its_session_does_no
     run(redis, redis_url, home, scenario)
 
 
+@pytest.mark.parametrize("has_doubt", [False, True], ids=["no doubt", "a doubt of another one"])
 def test_so_it_does_when_its_rule_gets_senders_while_its_node_is_dead(
-    redis_url: str, redis: redis_module.Redis, home: Path
+    redis_url: str, redis: redis_module.Redis, home: Path, has_doubt: bool
 ) -> None:
     async def scenario(fleet: Fleet) -> None:
         source, to = pool(fleet, posting=(OWNER,))
@@ -156,6 +157,8 @@ def test_so_it_does_when_its_rule_gets_senders_while_its_node_is_dead(
         await until(lambda: texts(to) == ["zero", "one"])
         await fleet.kill("w2")
         fleet.rules[OWNER] = with_senders
+        if has_doubt:  # of a message that was deleted before it was known to be sent
+            redis.hset(keys.pool(1, to.marked), mapping={"fence": 3, "doubt:5": A})
         say(fleet.sandbox, source, "two")
         await fleet.start(OWNER, "w1")
         await until(lambda: len(texts(to)) > 2)

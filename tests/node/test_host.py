@@ -282,7 +282,7 @@ def test_a_host_proves_with_what_it_runs_which_generation_it_knows_of(run: Any) 
             await settle(bench.host)
         await bench.host.order_inventory(9)
         await bench.host.order_inventory(2)  # both have lost terms as well
-        [report] = [it for it in bench.host.reports.waiting if isinstance(it, Inventory)]
+        _, report = [it for it in bench.host.reports.waiting if isinstance(it, Inventory)]
         assert (report.term, report.epochs, report.proof) == (2, (7,), newest)
 
     run(scenario)

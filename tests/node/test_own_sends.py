@@ -43,6 +43,7 @@ def test_a_lane_that_has_got_senders_since_the_last_run_is_inherited_until_all_i
 
 def test_what_is_under_way_as_a_lane_gets_senders_may_be_of_the_session_in_its_next_run() -> None:
     own = run(RUN)
+    own.end_earlier()
     own.use([ONE, TWO], {ONE})
     assert (own.inherited, own.open) == (frozenset(), {ONE})
     assert run({**RUN, **stored(own)}, ONE, TWO).inherited == {ONE}
@@ -56,6 +57,31 @@ def test_what_is_under_way_as_a_lane_gets_senders_may_be_of_the_session_in_its_n
 def test_a_lane_that_has_lost_its_senders_is_forgotten() -> None:
     own = run({**RUN, **stored(run({}, ONE, TWO))}, ONE)
     assert own.take_fields() == [f"pool:8:{TWO.destination}", ""]
+
+
+def test_what_an_earlier_run_may_have_sent_is_of_the_session_until_it_is_settled() -> None:
+    own = run(RUN)
+    own.use([ONE], set())
+    assert own.inherited == own.open == {ONE}, "it may have ended before it could ask again"
+    own.use([], set())
+    own.use([ONE], set())
+    assert own.inherited == {ONE}
+    own.end([ONE])
+    own.end_earlier()
+    assert own.is_settled
+    own.use([ONE, TWO], set())
+    assert not own.inherited and own.is_settled
+
+
+def test_that_a_session_sends_itself_again_is_to_be_stored_before_it_does() -> None:
+    own = run({**RUN, **stored(run({}, ONE, TWO))}, ONE, TWO)
+    assert not own.is_unstored({7, 8})
+    own.use([ONE], set())
+    assert own.is_unstored({7, 8}) and not own.is_unstored({7})
+    own.take_fields()
+    assert own.is_unstored({8}), "that is under way"
+    own.take_fields()
+    assert not own.is_unstored({8})
 
 
 @pytest.mark.parametrize(("name", "text"), [("pool:7:5", "1"), ("pool:7", "1"), ("pool:7:-5", "2")])

@@ -9,7 +9,7 @@ import redis as redis_module
 
 from afx.cluster import keys, report_stream
 from afx.cluster.connection import connect_async
-from afx.cluster.reports import RulesCounted
+from afx.cluster.reports import Inventory, RulesCounted
 from afx.cluster.rule_counts import RuleTally, tallies_of
 from afx.node import report_sender
 from afx.node.redis_trouble import RedisTrouble
@@ -106,3 +106,14 @@ def test_counts_of_rules_are_added_up_while_redis_refuses_them(
         7: RuleTally(forwarded=3, waits=1, waited_ms=500, latencies={2: 3}),
         8: RuleTally(skipped=1),
     }
+
+
+def test_a_leader_of_an_older_term_does_not_take_the_answer_of_a_newer_one() -> None:
+    async def scenario() -> None:
+        client = connect_async("redis://127.0.0.1:1")  # nothing is sent
+        sender = ReportSender(client, "w1", "one", RedisTrouble(lambda _: None))
+        for term in (7, 5, 5):
+            sender.inventory(term, [(1, 5)])
+        assert [it.term for it in sender.waiting if isinstance(it, Inventory)] == [7, 5]
+
+    asyncio.run(scenario())
