@@ -250,10 +250,9 @@ class LaneSender:
 
     def _note_refused(self, batch: Sequence[Entry], outcomes: Sequence[Outcome], at: int) -> None:
         """Know that what is left of a batch was not sent, if none of it was."""
-        left = outcomes[at:]
-        is_sure = all(it.result in ("wait", "again", "refused") for it in left)
+        is_sure = all(it.result in ("wait", "again", "refused") for it in outcomes[at:])
         if is_sure and not self._owner.pools.has(batch[at][0]):
-            self._queue.note_refused(len(left))
+            self._queue.note_refused(len(batch) - at)
 
     async def _make(
         self, batch: Sequence[Delivery], singly: bool, version: int
