@@ -44,15 +44,16 @@ def begin(
     proof = prove(signing_keys, generation)
     leadership.commits = cluster.commits()
     is_old = known < before or may_be_old(client, leadership)
-    # Before the first generation nothing was ever started.
-    most = round(takeover_seconds * 1000) if before else 0
+    longest = round(takeover_seconds * 1000)
+    # Before the first generation nothing was ever started, as far as SQL knows.
+    most = longest if before else 0
     left = FencedScript(client, "begin_generation")(
         leadership.term,
         keys=[keys.GENERATION, keys.UNSETTLED, keys.GENERATION_PROOF],
         # A Redis that is back from an old file has lost data, too.
         args=[generation, most, int(is_old), proof],
     )
-    return Begun(generation, proof, min(max(int(left), 0), most) / 1000)
+    return Begun(generation, proof, min(max(int(left), 0), longest) / 1000)
 
 
 def may_be_old(client: redis.Redis, leadership: Leadership) -> bool:

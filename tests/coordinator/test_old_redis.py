@@ -64,3 +64,17 @@ def test_the_next_leader_waits_for_an_earlier_primary_as_long_as_one_that_dies_e
         cluster.reports_read(run_id)
         == harness.redis.xinfo_stream(keys.REPORTS)["last-generated-id"]
     )
+
+
+def test_a_wait_that_redis_knows_of_is_kept_when_sql_knows_no_generation(
+    harness: TermHarness,
+) -> None:
+    [session] = add("alice", 1)
+    ClusterState.update(generation=0).execute()
+    harness.redis.delete(keys.GENERATION, keys.GENERATION_PROOF)
+    harness.redis.set(keys.UNSETTLED, 1, px=5_000)
+    harness.change_leader()
+    harness.add_node("w1")
+    begun = harness.now
+    harness.until(lambda: placed() == {session: "w1"})
+    assert harness.now - begun >= 4.5
