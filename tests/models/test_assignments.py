@@ -29,14 +29,15 @@ def test_a_paused_session_is_not_placed_and_is_to_be_stopped(ids: list[int]) -> 
     assert assignments.undesired() == []
 
 
-def test_a_session_whose_rules_changed_is_restarted(ids: list[int]) -> None:
+def test_a_session_is_restarted_when_its_last_rule_is_gone(ids: list[int]) -> None:
     [placed] = [it for it in placing.unplaced(10) if it.id == ids[0]]
     with base.transaction():
         assignments.create_many(
             [Active(ids[0], "w1", "one", 1, "assigned", revision=placed.revision)]
         )
-    assert assignments.undesired() == []
     rules.change(rules.find("s0/r"), sources=["@more"])
+    assert assignments.undesired() == []
+    rules.remove(rules.find("s0/r"))
     assert [it.session for it in assignments.undesired()] == [ids[0]]
 
 

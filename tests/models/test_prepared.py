@@ -77,7 +77,7 @@ def test_postgres_plans_a_page_once_and_finds_assignments_by_their_partial_index
     filled: None, database: Any
 ) -> None:
     sessions.listing(limit=20)
-    known = sessions._prepared._known[("all", False), True, 20]
+    known = sessions._prepared._known[("all", False, "name"), True, 20]
     # A parameter in their places keeps Postgres from one plan for all executions.
     assert known.text.endswith("LIMIT 21") and "<> 'ended'" in known.text.replace("!=", "<>")
     if not base.is_postgres():
