@@ -31,8 +31,8 @@ NAME = "memory"
 _SETTLE_SECONDS = 5.0
 _MOST_SECONDS = 900.0
 """Of one part."""
-_FLOOD_SECONDS = 10.0
-_OUTAGE_WAIT_SECONDS, _OUTAGE_RENEWED_SECONDS = 60.0, 20.0
+_FLOOD_SECONDS = 4.0
+_OUTAGE = {"kind": "refuse", "code": 420, "message": "FLOOD_WAIT_3", "count": 0}
 _MIB = 1 << 20
 
 
@@ -81,19 +81,22 @@ def run(flags: argparse.Namespace) -> None:
             routes.append([plain[0].source, slow, plain[0].account])
             wrapped = f"{{}}\n{FOOTER}" if flags.rules else ""
             lab.sandbox.call("expect", routes=routes, wrapped=wrapped)
-            posted = 0
+            posted, is_out = 0, False
             for wanted in flags.messages:
+                was_out, is_out = is_out, flags.outage[0] < wanted <= flags.outage[1]
+                if is_out and not was_out:
+                    lab.sandbox.call("fault", chat=slow, **_OUTAGE)
+                if was_out and not is_out:
+                    lab.sandbox.call("no_faults")
                 for chat in (*(it.destination for it in plain), left, right):
                     lab.sandbox.call("flood", seconds=_FLOOD_SECONDS, chat=chat)
-                is_out = flags.outage[0] < wanted <= flags.outage[1]
-                outage = _Outage(lab, slow) if is_out else None
                 began = time.monotonic()
                 lab.sandbox.call("flow", chats=chats, count=wanted - posted, rate=flags.rate)
                 posted = wanted
                 each = posted // len(chats)
                 expected = {it.destination: 4 * each for it in plain} | {left: 2 * each}
                 expected |= {right: 2 * each} | ({} if is_out else {slow: 4 * each})
-                _wait_for(lab, expected, outage)
+                _wait_for(lab, expected)
                 seconds = time.monotonic() - began
                 time.sleep(_SETTLE_SECONDS)
                 rows.append(
@@ -119,29 +122,13 @@ def run(flags: argparse.Namespace) -> None:
     report(NAME, rows, targets, as_json=flags.json)
 
 
-class _Outage:
-    """Lets a destination take nothing; ``renew`` keeps it so."""
-
-    def __init__(self, lab: LabCluster, chat: int) -> None:
-        self._lab, self._chat, self._until = lab, chat, 0.0
-        self.renew()
-
-    def renew(self) -> None:
-        """Tell to wait for some time from now on, if the last time has come nearer."""
-        if time.monotonic() >= self._until:
-            self._until = time.monotonic() + _OUTAGE_RENEWED_SECONDS
-            self._lab.sandbox.call("flood", seconds=_OUTAGE_WAIT_SECONDS, chat=self._chat)
-
-
-def _wait_for(lab: LabCluster, expected: Mapping[int, int], outage: _Outage | None) -> None:
+def _wait_for(lab: LabCluster, expected: Mapping[int, int]) -> None:
     """Wait until some chats have so many messages; not by the judge, whose work would grow."""
     until = time.monotonic() + _MOST_SECONDS
     while any(_count(lab, chat) < count for chat, count in expected.items()):
         if time.monotonic() > until:
             return
         time.sleep(1)
-        if outage:
-            outage.renew()
 
 
 def _add_slow(lab: LabCluster, session: LabSession) -> int:
