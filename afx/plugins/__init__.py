@@ -83,12 +83,16 @@ Hook = Callable[[Message, Mapping[str, str]], Awaitable[Message | Drop | None]]
 """Returns the message as it is to be sent, ``Drop``, or None to leave it as it is."""
 
 
+class NotInstalledError(Exception):
+    """There is no plug-in of a name on this machine; its text says so."""
+
+
 def installed(name: str) -> Hook:
-    """Return a plug-in by its name; raises LookupError, and whatever its import raises."""
+    """Return a plug-in by its name; raises NotInstalledError, and whatever its import raises."""
     from importlib.metadata import entry_points  # a tenth of the start of a plug-in's process
 
     found = list(entry_points(group=GROUP, name=name))
     if not found:
-        raise LookupError(f"the plug-in {name!r} is not installed here")
+        raise NotInstalledError(f"the plug-in {name!r} is not installed here")
     hook: Hook = found[0].load()
     return hook

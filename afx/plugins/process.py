@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from afx.plugins import installed
+from afx.plugins import NotInstalledError, installed
 from afx.plugins.exchange import ANSWER, ORDER, answer_text, message_of
 from afx.plugins.leftovers import kill_those_of
 
@@ -74,9 +74,8 @@ def answered(order: Mapping[str, Any]) -> str:
         if not inspect.iscoroutinefunction(hook):
             return _failed(f"the plug-in {name!r} is no async function")
         answer = asyncio.run(_call(hook, order))
-    except LookupError as error:
-        is_missing = str(error.args[0] if error.args else "").endswith("is not installed here")
-        return _failed(str(error.args[0]) if is_missing else f"it raised {type(error).__name__}")
+    except NotInstalledError as error:
+        return _failed(str(error))
     except (Exception, SystemExit) as error:
         return _failed(f"it raised {type(error).__name__}")
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from afx.forwarding.plugin_options import Plugin
-from afx.plugins import Drop, Hook, Message, installed
+from afx.plugins import Drop, Hook, Message, NotInstalledError, installed
 from afx.plugins.exchange import LONGEST, WrongAnswerError
 from afx.plugins.processes import Processes
 
@@ -127,8 +127,8 @@ class PluginRunner:
                 hook = self._load(name)
                 good = inspect.iscoroutinefunction(hook)
                 self._hooks[name] = hook if good else f"the plug-in {name!r} is no async function"
-            except LookupError as error:
-                self._hooks[name] = str(error.args[0])
+            except NotInstalledError as error:
+                self._hooks[name] = str(error)
             except Exception as error:
                 text = f"the plug-in {name!r} cannot be loaded: {type(error).__name__}"
                 self._hooks[name] = text

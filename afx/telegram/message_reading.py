@@ -83,9 +83,10 @@ _CHANNEL = types.PeerChannel.CONSTRUCTOR_ID
 _PEERS: MappingProxyType[int, Any] = MappingProxyType(
     {_USER: types.PeerUser, _CHAT: types.PeerChat, _CHANNEL: types.PeerChannel}
 )
-_HIGHEST_ID = 9_999_999_999
+HIGHEST_ID = 9_999_999_999
 """Telethon takes higher ones of chats for marked ids."""
-_MARK = 1_000_000_000_000
+MARK = 1_000_000_000_000
+"""Stands before the ids of channels, as -100 in the digits (core.telegram.org/api/bots/ids)."""
 _LONG_TEXT = 254
 """A text's first byte if its length is in the next three (core.telegram.org/mtproto/serialize)."""
 _MOST_KINDS = 64
@@ -219,9 +220,9 @@ def _marked(peer: int, bare: int) -> int:
     """Return the marked id of a peer; raises _OtherwiseError for one that Telethon changes."""
     if peer == _USER:
         return bare
-    if not 0 < bare <= _HIGHEST_ID:
+    if not 0 < bare <= HIGHEST_ID:
         raise _OtherwiseError
-    return -bare if peer == _CHAT else -_MARK - bare
+    return -bare if peer == _CHAT else -MARK - bare
 
 
 def _text(stream: bytes, at: int) -> tuple[str, int]:

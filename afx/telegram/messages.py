@@ -8,15 +8,15 @@ from telethon import utils
 from telethon.tl import types
 
 from afx.forwarding.pipeline import Incoming
+from afx.telegram.message_reading import HIGHEST_ID, MARK
 
 _CHANNEL = types.PeerChannel
-_MARK, _HIGHEST_ID = 1_000_000_000_000, 9_999_999_999
 
 
 def marked_id(peer: Any) -> int:
     """Return the marked id of a peer as Telethon does, of a channel without asking it."""
-    if type(peer) is _CHANNEL and 0 < peer.channel_id <= _HIGHEST_ID:
-        return int(-_MARK - peer.channel_id)
+    if type(peer) is _CHANNEL and 0 < peer.channel_id <= HIGHEST_ID:
+        return int(-MARK - peer.channel_id)
     return int(utils.get_peer_id(peer))
 
 
